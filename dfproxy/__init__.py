@@ -1,0 +1,3 @@
+"""
+dfproxy: a reverse proxy for Docker Swarm that changes its routes while it runs.
+"""

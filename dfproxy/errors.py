@@ -1,0 +1,105 @@
+"""
+Every exception of dfproxy, by whose fault it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class DfproxyError(Exception):
+    """
+    Root of all our exceptions.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """
+    One thing that is wrong with an input.
+
+    Attributes:
+        parameter: its name, as the caller spelled it.
+        value: what was given; never a secret.
+        reason: what is wrong, and what would be right.
+    """
+
+    parameter: str
+    value: str
+    reason: str
+
+
+class InvalidService(DfproxyError):
+    """
+    Parameters that do not make a service.
+
+    Args:
+        problems: everything that is wrong, not only the first thing.
+        nothing_to_route: the only fault is that there is neither path nor domain (DFP answers 409).
+    """
+
+    def __init__(self, problems: tuple[Problem, ...], nothing_to_route: bool = False) -> None:
+        super().__init__("; ".join(f"{p.parameter}: {p.reason}" for p in problems))
+        self.problems = problems
+        self.nothing_to_route = nothing_to_route
+
+
+class InvalidSettings(DfproxyError):
+    """
+    Options that cannot be used: one line for each, for the operator at start.
+    """
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(f"{p.parameter}={p.value}: {p.reason}" for p in problems))
+        self.problems = problems
+
+
+class InvalidRoute(DfproxyError):
+    """
+    A match that cannot be compiled, such as a regular expression that does not parse.
+    """
+
+
+class InvalidBalance(DfproxyError):
+    """
+    A strategy that is not known, or arguments that it does not take. The text lists what is known.
+    """
+
+
+class Refused(DfproxyError):
+    """
+    A data plane cannot apply a change; nothing has changed.
+    """
+
+
+class Superseded(DfproxyError):
+    """
+    A later change of the same service in the same batch has replaced this one.
+    """
+
+
+class Overloaded(DfproxyError):
+    """
+    A bounded queue is full; try again later.
+    """
+
+
+class ClientProtocolError(DfproxyError):
+    """
+    What a client sent is not acceptable HTTP.
+
+    Args:
+        status: the answer it gets: 400, 408, 413, 414, 431, 505.
+        reason: for the log; never sent.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class ServerProtocolError(DfproxyError):
+    """
+    What a server sent is not acceptable HTTP (502).
+    """

@@ -1,0 +1,27 @@
+"""
+An address that the data plane answers on.
+
+Source: DFP `DEFAULT_PORTS`, `BIND_PORTS`; HAProxy `bind`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """
+    A bound address with its mode.
+
+    Attributes:
+        address: IP address to bind; empty: all IPv4 addresses.
+        port: 0 to 65535; 0 lets the system choose (tests).
+        tls: terminate TLS here once there is a certificate; plain HTTP until then (DFP `:ssl`).
+        options: remaining HAProxy bind words, such as `accept-proxy`.
+    """
+
+    address: str
+    port: int
+    tls: bool = False
+    options: tuple[str, ...] = ()

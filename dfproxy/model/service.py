@@ -1,0 +1,104 @@
+"""
+A service as an operator published it, checked and complete.
+
+`dfproxy.dfp` makes these; nobody else has to check them again: an existing `Service` is a valid one.
+Equal means same, so a change that changes nothing can be seen.
+
+Source: DFP's Service and ServiceDest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dfproxy.model.match import Match
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """
+    Which strategy picks servers, and the words that follow it.
+
+    `hdr(X-User)` is `Balance("hdr", ("X-User",))`; `uri depth 3` is `Balance("uri", ("depth", "3"))`.
+
+    Source: HAProxy keyword `balance`.
+    """
+
+    name: str = "roundrobin"
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """
+    One server address given by hand.
+
+    Attributes:
+        host: IP address or name.
+        port: 1 to 65535.
+        weight: share relative to the others, 0 to 256; 0 gets nothing.
+    """
+
+    host: str
+    port: int
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """
+    One way into a service: a match, and the servers behind it.
+
+    Attributes:
+        index: 0 for the un-indexed form, else 1 to 10; with the service's name this is its identity.
+        port: the port its servers listen on.
+        match: which requests it takes.
+        host: the name or IP address whose addresses are the servers, unless `endpoints` are given.
+        endpoints: servers given by hand; empty: `host` is resolved.
+        backend_name: how statistics, metrics and `config` call it, such as `go-demo-be8080_0`.
+        server_timeout_s: how long the server may be silent, in seconds; None: the general limit.
+        tunnel_timeout_s: how long an upgraded connection may be idle, in seconds; None: the general limit.
+    """
+
+    index: int
+    port: int
+    match: Match
+    host: str
+    backend_name: str
+    endpoints: tuple[Endpoint, ...] = ()
+    server_timeout_s: float | None = None
+    tunnel_timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """
+    What was published under one name.
+
+    Attributes:
+        name: its key.
+        order_name: what it is sorted by (DFP `aclName`), usually its name.
+        destinations: at least one.
+        balance: how servers are picked.
+        is_default: its last destination takes what no route matches.
+        parameters: the parameters as the operator gave them, sorted by name; for showing and storing.
+        origin: who published it: `dfp`, `environment`, `docker` or `file`.
+    """
+
+    name: str
+    order_name: str
+    destinations: tuple[Destination, ...]
+    balance: Balance = Balance()
+    is_default: bool = False
+    parameters: tuple[tuple[str, str], ...] = ()
+    origin: str = "dfp"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """
+    One destination seen as a route: what `IRouteOrderFactory.key` is given.
+    """
+
+    service: Service
+    destination: Destination

@@ -1,0 +1,120 @@
+"""
+What the operator chose at start, checked. One value for the whole life of a process.
+
+`dfproxy.dfp.settings` makes it from options, variables and secrets. It is sent to the workers as it is.
+
+Source: DFP's environment (`TIMEOUT_*`, `DEFAULT_PORTS`, ...), HAProxy `timeout`, `maxconn`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dfproxy.model.listener import Listener
+from dfproxy.model.service import Balance
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    Every bound of the data plane. Sizes in bytes, times in seconds.
+
+    Attributes:
+        request_head_bytes: request line and fields; above: 431 (414 if the target alone is longer).
+        response_head_bytes: status line and fields of a server; above: 502.
+        fields: header lines in a head, either way.
+        head_timeout_s: from the first wait for a request to its complete head; then 408.
+        keep_alive_timeout_s: idle client connection between requests; then closed.
+        client_timeout_s: pause in a request body, or client that does not read.
+        connect_timeout_s: one attempt to connect to a server.
+        connect_attempts: attempts in all, before 503.
+        server_timeout_s: silent server, before or within its answer.
+        tunnel_timeout_s: idle upgraded connection.
+        queue_timeout_s: waiting for a place at a server.
+        idle_upstreams: kept connections per server and worker.
+        idle_upstream_s: how long one is kept.
+        relay_buffer_bytes: high water of unsent bytes, each way.
+        chunk_extension_bytes: extension of one chunk.
+        trailer_bytes: trailer section.
+        interim_answers: 1xx answers in one exchange.
+        waiting_exchanges: exchanges per backend and worker that wait for its lone server to come back.
+        client_connections: client connections of all workers together; 0: 90 % of the descriptors.
+        drain_s: how long requests under way may take when a worker ends.
+        tunnel_drain_s: the same for upgraded connections.
+    """
+
+    request_head_bytes: int = 16384
+    response_head_bytes: int = 16384
+    fields: int = 100
+    head_timeout_s: float = 5.0
+    keep_alive_timeout_s: float = 15.0
+    client_timeout_s: float = 20.0
+    connect_timeout_s: float = 5.0
+    connect_attempts: int = 4
+    server_timeout_s: float = 20.0
+    tunnel_timeout_s: float = 3600.0
+    queue_timeout_s: float = 30.0
+    idle_upstreams: int = 64
+    idle_upstream_s: float = 30.0
+    relay_buffer_bytes: int = 262144
+    chunk_extension_bytes: int = 4096
+    trailer_bytes: int = 8192
+    interim_answers: int = 20
+    waiting_exchanges: int = 1024
+    client_connections: int = 0
+    drain_s: float = 30.0
+    tunnel_drain_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    All options, checked and in our own units.
+
+    Attributes:
+        api_address: where the control API binds.
+        api_port: its port; 0 lets the system choose.
+        listeners: addresses of the data plane.
+        workers: data-plane processes; 0: inside the one process.
+        state_dir: where durable state goes.
+        certs_dir: folder of certificates.
+        secrets_dir: folder of secrets.
+        plugin_dirs: folders with further strategies, orders and conditions.
+        balance: strategy of services that name none.
+        route_order: which order decides between routes.
+        host_form: how domains compare unless a service says otherwise (DFP `SERVICE_DOMAIN_ALGO`).
+        separator: what separates items of a list parameter (DFP `SEPARATOR`).
+        names: fixed addresses of names, asked before DNS.
+        services: services published at start, each as a reconfigure query.
+        access_log: empty: none; else a path, or `-` for standard output.
+        access_log_format: `json` or `httplog`.
+        config_text: file kept with the table as HAProxy text; empty: none.
+        docker_url: Docker Engine to watch; empty: none.
+        api_token_file: file with the token that API calls must carry; empty: none.
+        trusted_proxies: networks whose X-Forwarded-For is believed.
+        in_swarm: names are asked as `tasks.<name>` whatever the resolver (DFP `MODE=swarm`).
+        limits: every bound.
+    """
+
+    api_address: str = "0.0.0.0"  # noqa: S104  DFP's default; the API is meant to be reached by its companions
+    api_port: int = 8080
+    listeners: tuple[Listener, ...] = (Listener("", 80), Listener("", 443, tls=True))
+    workers: int = 1
+    state_dir: str = ""
+    certs_dir: str = "/certs"
+    secrets_dir: str = "/run/secrets"
+    plugin_dirs: tuple[str, ...] = ()
+    balance: Balance = Balance()
+    route_order: str = "dfp"
+    host_form: str = "hdr_beg(host)"
+    separator: str = ","
+    names: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    services: tuple[str, ...] = ()
+    access_log: str = ""
+    access_log_format: str = "json"
+    config_text: str = ""
+    docker_url: str = ""
+    api_token_file: str = ""
+    trusted_proxies: tuple[str, ...] = ()
+    in_swarm: bool = False
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,95 @@
+"""
+The whole wanted configuration at one revision, a step between two revisions, and who serves.
+
+Definitions (services) are versioned, confirmed and durable. Memberships (the servers of a destination) are
+not: the one with the highest epoch holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dfproxy.model.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """
+    Names one set of definitions.
+
+    Attributes:
+        number: counts accepted changes, from 0 for nothing.
+        digest: 32 hexadecimal digits over all definitions, whatever the order in which they came.
+    """
+
+    number: int = 0
+    digest: str = "0" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """
+    One server of a destination.
+
+    Attributes:
+        host: an IP address.
+        port: 1 to 65535.
+        weight: share relative to the others, 0 to 256.
+        cell: where its shared counters are (see `dfproxy.observe.cells`); 0: nowhere.
+    """
+
+    host: str
+    port: int
+    weight: int = 1
+    cell: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """
+    All servers of one destination. The whole list each time; a higher epoch replaces a lower one.
+
+    Attributes:
+        service: name of the service.
+        index: index of the destination.
+        epoch: grows with each list that the leader makes, for all destinations together.
+        servers: sorted by address; empty: nobody to ask (503).
+    """
+
+    service: str
+    index: int
+    epoch: int
+    servers: tuple[ServerAddress, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    A step from one revision to the next: several services at once, all or none.
+
+    Attributes:
+        revision: what is reached with it.
+        services: new definitions, or replacements of those of the same name.
+        removed: names of services that go.
+        memberships: servers of the new destinations, as far as known.
+        cells: shared counter cell of each new destination, as `(service, index, cell)`.
+        whole: this is everything there is (start, new worker): what it does not name goes, and a service that
+            cannot be loaded is quarantined instead of refusing the change.
+    """
+
+    revision: Revision
+    services: tuple[Service, ...] = ()
+    removed: tuple[str, ...] = ()
+    memberships: tuple[Membership, ...] = ()
+    cells: tuple[tuple[str, int, int], ...] = ()
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """
+    All definitions at one revision. Immutable: never change the mapping.
+    """
+
+    revision: Revision = Revision()
+    services: dict[str, Service] = field(default_factory=dict)

@@ -1,0 +1,3 @@
+"""
+Counting and wording: metrics, cells that processes share, access lines.
+"""
