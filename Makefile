@@ -1,0 +1,55 @@
+# dfproxy: everything a newcomer types. `make help` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run test unit lint bench bench-doc mutants conformance docs clean packages
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+# One environment with all that development needs; made again when the dependencies change.
+$(STAMP): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.11 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+		|| { rm -rf $(VENV); echo "$(PYTHON) can't make a virtual environment: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
+	@touch $@
+
+packages:
+	@sh .ci/packages.sh
+
+run: $(STAMP)  ## the proxy with three demo backends on this machine; Ctrl-C ends it all
+	@$(BIN)/python -m demo.run
+
+test: $(STAMP) packages  ## everything: lint, unit, plugins, uv, e2e, architecture, parts
+	@$(BIN)/python -m tests.run
+
+unit: $(STAMP)  ## the unit tests alone, under a minute
+	@$(BIN)/python -m tests.run unit
+
+lint: $(STAMP)  ## ruff and mypy
+	@$(BIN)/python -m tests.run lint
+
+bench: $(STAMP) packages  ## ratios against HAProxy and nginx in one run (BENCH_SHORT=1: a glance)
+	@$(BIN)/python -m bench
+
+bench-doc: $(STAMP) packages  ## the same, and the tables of docs/performance.md written anew
+	@$(BIN)/python -m bench --write-doc
+
+mutants: $(STAMP)  ## puts deliberate faults into copies of the tree; the tests must notice each
+	@$(BIN)/python -m tests.mutants.run
+
+conformance: $(STAMP)  ## asks what a real Docker Flow Proxy was asked, and reports differences
+	@$(BIN)/python -m tests.conformance
+
+docs: $(STAMP)  ## the changelog of the next release, from its fragments
+	@$(BIN)/towncrier build --draft --version next
+
+clean:  ## what builds and runs have left; the environment too
+	rm -rf $(VENV) build dist *.egg-info .results .demo .bench .mypy_cache .ruff_cache .hypothesis _trial_temp*
+	find dfproxy tests bench demo plugins twisted -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

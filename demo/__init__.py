@@ -1,0 +1,3 @@
+"""
+`make run`: the proxy and three small servers behind it, on this machine.
+"""

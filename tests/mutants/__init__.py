@@ -1,0 +1,3 @@
+"""
+Deliberate faults, and the tests that must notice them.
+"""

@@ -1,0 +1,248 @@
+"""
+Runs the whole suite and counts what really ran: what `make test` and .ci/run call.
+
+    python -m tests.run                 everything
+    python -m tests.run unit e2e        these suites only
+    python -m tests.run --total         no run: the count of all results that lie there
+
+Each suite is a process of its own with a time limit (some bring their own reactor). A process that
+a suite leaves behind is a failure, and ended. With DFPROXY_REQUIRE=all a skip that .ci/skips does not
+list is a failure, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / ".results"
+SKIPS = ROOT / ".ci" / "skips"
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """
+    Tests that run in one process.
+
+    Attributes:
+        name: as on the command line.
+        tests: what trial loads.
+        limit_s: seconds after which it is ended; several times what it takes alone on two cores,
+            since CI machines are shared.
+    """
+
+    name: str
+    tests: tuple[str, ...]
+    limit_s: float
+
+
+SUITES = (
+    Suite("architecture", ("tests.test_architecture",), 60),
+    Suite("unit", ("tests.unit",), 180),
+    Suite("plugins", ("tests.plugins",), 60),
+    Suite("uv", ("tests.uv",), 240),
+    Suite("e2e", ("tests.e2e",), 420),
+    # Last: it looks at what the others did.
+    Suite("parts", ("tests.test_parts",), 30),
+)
+
+LINT = (
+    ("ruff check", (str(BIN / "ruff"), "check", "--quiet", ".")),
+    ("ruff format", (str(BIN / "ruff"), "format", "--check", "--quiet", ".")),
+    ("mypy strict", (str(BIN / "mypy"), "--no-error-summary", "dfproxy")),
+)
+LINT_LIMIT_S = 180
+
+
+def read_results(folder: Path = RESULTS) -> dict[str, dict[str, str]]:
+    """
+    What became of each test: its id to its record, the worst where it has several.
+    """
+    order = {"passed": 0, "skipped": 1, "failed": 2}
+    found: dict[str, dict[str, str]] = {}
+    for file in sorted(folder.glob("*.jsonl")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            before = found.get(row["test"])
+            if before is None or order[row["outcome"]] > order[before["outcome"]]:
+                found[row["test"]] = row
+    return found
+
+
+def read_skips(file: Path = SKIPS) -> dict[str, str]:
+    """
+    The skips that CI accepts: a pattern of test ids to the reason.
+    """
+    listed = {}
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.strip() and not line.startswith("#"):
+            pattern, _, reason = line.strip().partition(" ")
+            if not reason.strip():
+                raise ValueError(f"{file.name}: {pattern} has no reason")
+            listed[pattern] = reason.strip()
+    return listed
+
+
+def is_listed(test: str, skips: Iterable[str]) -> bool:
+    """
+    Whether a skip is one that CI accepts.
+    """
+    return any(fnmatchcase(test, pattern) for pattern in skips)
+
+
+def write_result(suite: str, test: str, outcome: str, reason: str = "", fresh: bool = False) -> None:
+    """
+    Add one record: for what trial does not run, such as lint and mutants.
+
+    Args:
+        fresh: forget what the suite's file held.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    row = {"suite": suite, "test": test, "outcome": outcome, "reason": reason, "seconds": 0}
+    with open(RESULTS / f"{suite}.jsonl", "w" if fresh else "a", encoding="utf-8") as record:
+        record.write(json.dumps(row) + "\n")
+
+
+def session_members(session: int) -> Iterator[tuple[int, str]]:
+    """
+    Processes of a session that are alive, with their names.
+    """
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            before, _, after = (entry / "stat").read_text().rpartition(")")
+        except OSError:
+            continue  # ended meanwhile
+        fields = after.split()
+        if int(fields[3]) == session and fields[0] != "Z":
+            yield int(entry.name), before.partition("(")[2]
+
+
+def run_limited(command: tuple[str, ...], limit_s: float) -> tuple[int | None, list[str]]:
+    """
+    Run a command in a session of its own and end all that is left of it.
+
+    Returns:
+        Its exit status, None when it was ended for its time; and the processes it left behind.
+    """
+    child = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        status: int | None = child.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        status = None
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    except BaseException:
+        os.killpg(child.pid, signal.SIGKILL)
+        raise
+    # What is just ending by itself is not left behind.
+    deadline = time.monotonic() + 2
+    while (left := list(session_members(child.pid))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for pid, _ in left:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    return status, [f"{name} (pid {pid})" for pid, name in left]
+
+
+def run_lint() -> None:
+    """
+    Run ruff and mypy, each a result.
+    """
+    for position, (name, command) in enumerate(LINT):
+        status, _ = run_limited(command, LINT_LIMIT_S)
+        outcome = "passed" if status == 0 else "failed"
+        write_result("lint", f"lint: {name}", outcome, f"exit status {status}" if status else "", position == 0)
+        print(f"  {name}: {outcome}", flush=True)
+
+
+def run_suite(suite: Suite) -> None:
+    """
+    Run one suite; what goes wrong with it as a whole becomes a result as well.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    results = RESULTS / f"{suite.name}.jsonl"
+    results.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="dfproxy-trial-") as temporary:
+        arguments = (str(results), suite.name, f"{temporary}/trial", *suite.tests)
+        status, left = run_limited((sys.executable, "-m", "tests.record", *arguments), suite.limit_s)
+    rows = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
+    if status is None:
+        write_result(suite.name, f"{suite.name}: time", "failed", f"ended after {suite.limit_s:g} s")
+    elif status != 0 and not any('"failed"' in row for row in rows):
+        write_result(suite.name, f"{suite.name}: exit", "failed", f"exit status {status}")
+    elif not rows:
+        write_result(suite.name, f"{suite.name}: empty", "failed", "no test was found")
+    if left:
+        write_result(suite.name, f"{suite.name}: left behind", "failed", ", ".join(left))
+
+
+def print_total() -> int:
+    """
+    Print what failed and what was skipped, then the count as the last line.
+
+    Returns:
+        The exit status that CI wants.
+    """
+    results, skips = read_results(), read_skips()
+    by_outcome: dict[str, list[dict[str, str]]] = {"passed": [], "failed": [], "skipped": []}
+    for row in results.values():
+        by_outcome[row["outcome"]].append(row)
+    strict = os.environ.get("DFPROXY_REQUIRE") == "all"
+    unlisted = [row for row in by_outcome["skipped"] if not is_listed(row["test"], skips)]
+    for row in by_outcome["skipped"]:
+        mark = "NOT IN .ci/skips" if row in unlisted and strict else "skipped"
+        print(f"{mark}: {row['test']}: {row['reason']}")
+    for row in by_outcome["failed"]:
+        print(f"FAILED: {row['test']}: {row['reason']}")
+    print(", ".join(f"{len(rows)} {outcome}" for outcome, rows in by_outcome.items()), flush=True)
+    return 1 if by_outcome["failed"] or (unlisted and strict) or not by_outcome["passed"] else 0
+
+
+def main(*wanted: str) -> int:
+    """
+    Run the suites asked for.
+    """
+    if wanted == ("--total",):
+        return print_total()
+    known = ("lint", *(suite.name for suite in SUITES))
+    for name in wanted:
+        if name not in known:
+            print(f"no suite {name}; there are {', '.join(known)}")
+            return 2
+    if not wanted and RESULTS.exists():
+        for file in RESULTS.glob("*.jsonl"):
+            file.unlink()
+    chosen = wanted or known
+    for position, name in enumerate(chosen, 1):
+        print(f"[{position}/{len(chosen)}] {name}", flush=True)
+        began = time.monotonic()
+        if name == "lint":
+            run_lint()
+        else:
+            run_suite(next(suite for suite in SUITES if suite.name == name))
+        print(f"  {name}: {time.monotonic() - began:.1f} s", flush=True)
+    if wanted:
+        # Only these: results of other suites that lie there are not of this run.
+        for file in RESULTS.glob("*.jsonl"):
+            if file.stem not in wanted:
+                file.unlink()
+    return print_total()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
