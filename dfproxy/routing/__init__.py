@@ -1,0 +1,3 @@
+"""
+Which route a request takes: matches compiled to predicates, one order of routes, and the table that is looked up.
+"""
