@@ -1,0 +1,219 @@
+"""
+Connecting: from an address to a connected transport, or a reason why not.
+
+Source: twisted.internet.tcp.Connector, BaseClient; uvloop 0.23, loop.create_connection.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectBindError, UserError, getConnectError
+from twisted.internet.interfaces import IProtocol
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+
+from dfproxy.uv.stepping import Steps
+from dfproxy.uv.transport import Transport
+
+
+class Client(Transport):
+    """
+    The client side of one connection, from the attempt on.
+
+    Attributes:
+        connector: who is told of success and failure; None after a failed attempt.
+        addr: what was asked for, as a socket address; the host may be a name.
+    """
+
+    connector: Connector | None
+    realAddress: tuple[Any, ...]
+
+    _steps: Steps | None = None
+    _socket: socket.socket | None = None
+    _watched = False
+
+    def __init__(self, connector: Connector) -> None:
+        """
+        Begin connecting.
+
+        Args:
+            connector: says where to; is told the outcome in a later turn of the loop.
+
+        Raises:
+            OverflowError: the port is none.
+        """
+        super().__init__(connector.reactor)
+        self.connector = connector
+        host, port = connector.host, connector.port
+        if not 0 <= port <= 65535:
+            raise OverflowError(f"port must be 0-65535, not {port}")
+        self.addr: tuple[Any, ...] = (host, port)
+        if isIPAddress(host):
+            self._start(self.addr)
+        elif isIPv6Address(host):
+            self.addr = tcp._resolveIPv6(host, port)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+            self._start(self.addr)
+        else:
+            resolving = connector.reactor.resolve(host)
+            resolving.addCallback(lambda address: self._start((address, port)))
+            resolving.addErrback(lambda failure: self.failIfNotConnected(failure.value))
+
+    def _start(self, address: tuple[Any, ...]) -> None:
+        if self.connector is None:
+            return
+        self.realAddress = address
+        try:
+            if self.connector.bindAddress is None and (len(address) == 2 or not address[3]):
+                # The short way: uvloop makes the socket and connects it. Scope ids it would look up in a thread.
+                coroutine = self.reactor.loop.create_connection(self._itself, address[0], address[1])
+                self._steps = Steps(coroutine, self._attempt_failed)
+            else:
+                self._connect_own_socket(address)
+        except OSError as problem:
+            self._attempt_failed(problem)
+
+    def _itself(self) -> Any:
+        return self
+
+    def _connect_own_socket(self, address: tuple[Any, ...]) -> None:
+        """
+        Connect a socket of ours and hand it to uvloop: the way for what uvloop's own connecting cannot do.
+        """
+        assert self.connector is not None
+        family = socket.AF_INET if len(address) == 2 else socket.AF_INET6
+        self._socket = connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        binding = self.connector.bindAddress
+        if binding is not None:
+            try:
+                bind(connection, binding)
+            except OSError as problem:
+                raise ConnectBindError(problem.args[0], problem.args[1]) from problem
+        error = connection.connect_ex(address)
+        if error in (0, 115):
+            self._watched = True
+            self.reactor.loop.add_writer(connection.fileno(), self._own_socket_ready)
+        else:
+            raise OSError(error, os.strerror(error))
+
+    def _own_socket_ready(self) -> None:
+        connection = self._socket
+        assert connection is not None
+        self._watched = False
+        self.reactor.loop.remove_writer(connection.fileno())
+        error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            self._attempt_failed(OSError(error, os.strerror(error)))
+        else:
+            self._socket = None
+            coroutine = self.reactor.loop.create_connection(self._itself, sock=connection)
+            self._steps = Steps(coroutine, self._attempt_failed)
+
+    def _attempt_failed(self, problem: Exception) -> None:
+        self._steps = None
+        reason = problem if isinstance(problem, ConnectBindError) else getConnectError(problem)
+        # Later, since the connector may still be in its `connect`.
+        self.reactor.loop.call_soon(self.failIfNotConnected, reason)
+
+    def failIfNotConnected(self, reason: BaseException) -> None:
+        """
+        End the attempt, unless it has already ended this way or that.
+
+        Args:
+            reason: told to the factory: TimeoutError, UserError or what the system said.
+        """
+        connector = self.connector
+        if connector is None or self.connected or self.disconnected:
+            return
+        self.connector = None
+        if self._steps is not None:
+            self._steps.cancel()
+            self._steps = None
+        if self._socket is not None:
+            if self._watched:
+                self.reactor.loop.remove_writer(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+        connector.connectionFailed(Failure(reason))
+
+    def stopConnecting(self) -> None:
+        """
+        Give the attempt up.
+        """
+        self.failIfNotConnected(UserError())
+
+    def build(self) -> IProtocol | None:
+        """
+        Ask the connector's factory; when it refuses, the connection is closed under a protocol that does nothing.
+        """
+        assert self.connector is not None
+        protocol: IProtocol | None = self.connector.buildProtocol(self.getPeer())
+        if protocol is None:
+            self.loseConnection()
+            return Protocol()
+        return protocol
+
+    def getPeer(self) -> IPv4Address | IPv6Address:
+        """
+        Give the address that was connected to.
+        """
+        if self._peer is None:
+            if len(self.realAddress) == 2:
+                self._peer = IPv4Address("TCP", *self.realAddress)
+            else:
+                return super().getPeer()
+        return self._peer
+
+    def after_lost(self, reason: Failure) -> None:
+        """
+        Tell the connector, hence the factory.
+        """
+        if self.connector is not None:
+            self.connector.connectionLost(reason)
+
+    def log_name(self, protocol: IProtocol) -> str:
+        """
+        Name the protocol, as Twisted's own.
+        """
+        return f"{type(protocol).__name__},client"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} to {self.addr} at {id(self):x}>"
+
+
+def bind(connection: socket.socket, binding: Any) -> None:
+    """
+    Bind the local end of a connection.
+
+    Args:
+        connection: not connected yet.
+        binding: (host, port), or what `twisted.internet.tcp.makeBinding` gives, with its options.
+
+    Raises:
+        OSError: not to be had.
+    """
+    if isinstance(binding, tuple):
+        binding = tcp.makeBinding(*binding)
+    own = binding if isinstance(binding, tcp._Binding) else binding._binding
+    if own._reuseAddress:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if own._reusePort:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if isIPv6Address(own._address):
+        connection.bind(tcp._resolveIPv6(own._address, own._port))  # type: ignore[no-untyped-call]  # Twisted's is untyped
+    else:
+        connection.bind((own._address, own._port))
+
+
+class Connector(tcp.Connector):
+    """
+    Twisted's connector with uvloop's connecting.
+    """
+
+    def _makeTransport(self) -> Any:
+        return Client(self)
