@@ -71,7 +71,11 @@ def run(http: int, https: int, environment: dict[str, str], asked: list[str], op
     """
     urls = ["--http", f"http://127.0.0.1:{http}", "--https", f"https://127.0.0.1:{https}"]
     printed = subprocess.run(harness("--print-settings", *urls), capture_output=True, text=True, check=True).stdout
+    secrets = {}
     for line in printed.splitlines():
+        if line.startswith("# secret file "):
+            name, _, text = line.removeprefix("# secret file ").partition(": ")
+            secrets[Path(name).name] = text
         name, equals, value = line.removeprefix("export ").partition("=")
         if equals and name.strip().isidentifier():
             environment[name.strip()] = value.strip().strip("'\"")
@@ -81,8 +85,11 @@ def run(http: int, https: int, environment: dict[str, str], asked: list[str], op
         command = [twistd, "--nodaemon", "--pidfile", f"{folder}/pid", "dfproxy", "--ip", "127.0.0.1"]
         # One process: some cases count turns.
         command += ["--default-ports", ports, "--workers", "1", "--state-dir", f"{folder}/state"]
-        command += ["--certs-dir", f"{folder}/certs"]
-        Path(folder, "certs").mkdir()
+        command += ["--certs-dir", f"{folder}/certs", "--secrets-dir", f"{folder}/secrets"]
+        for name in ("certs", "secrets"):
+            Path(folder, name).mkdir()
+        for name, text in secrets.items():
+            Path(folder, "secrets", name).write_text(text)
         with open(f"{folder}/log", "wb") as log:
             proxy = subprocess.Popen(
                 command, cwd=ROOT, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -94,7 +101,9 @@ def run(http: int, https: int, environment: dict[str, str], asked: list[str], op
                 return 2
             try:
                 return subprocess.run(
-                    harness("--api", API, *urls, *asked, *options), stdin=subprocess.DEVNULL, timeout=RUN_LIMIT_S
+                    harness("--api", API, *urls, "--secret", *asked, *options),
+                    stdin=subprocess.DEVNULL,
+                    timeout=RUN_LIMIT_S,
                 ).returncode
             except subprocess.TimeoutExpired:
                 print(f"conformance: not done within {RUN_LIMIT_S} s")
