@@ -1,0 +1,3 @@
+"""
+HTTP face of the control plane: one module for each verb, speaking DFP's dialect.
+"""

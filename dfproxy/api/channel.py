@@ -1,0 +1,236 @@
+"""
+The API's side of the wire: how long a call may take to arrive and how big it may be.
+
+twisted.web alone waits a minute for each further byte, takes bodies of any size, and closes without a word when a
+line is too long. Framing itself is left to it.
+
+Source: RFC 9110 sections 15.5.14 (413), 15.5.9 (408); RFC 6585 section 5 (431); RFC 9112 section 9.6 (closing).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+from twisted.web import resource, server
+from twisted.web.http import HTTPChannel
+
+BODY_BYTES = 1048576
+"""
+Body of a call, in bytes. A bundle of certificates is some ten thousand.
+"""
+
+HEAD_BYTES = 65536
+"""
+Request line and fields together, in bytes. Go takes 1 MiB; `serviceCert` in a query is some twenty thousand.
+"""
+
+CALL_TIMEOUT_S = 30.0
+"""
+From the first byte of a call to its last, and how long a connection may be idle between calls, in seconds.
+"""
+
+CLOSE_TIMEOUT_S = 15.0
+"""
+How long a closing connection may take to hand over what was said, in seconds.
+"""
+
+_REFUSALS = {
+    408: (b"Request Timeout", "the call did not arrive in time"),
+    413: (b"Content Too Large", f"the body is longer than {BODY_BYTES} bytes"),
+    431: (b"Request Header Fields Too Large", f"the head is longer than {HEAD_BYTES} bytes"),
+}
+
+# twisted.web has few annotations: calls of its methods can't be checked, and are not. What is ours is.
+_Request: Any = server.Request
+_Channel: Any = HTTPChannel
+
+
+class ApiRequest(_Request):  # type: ignore[misc]  # untyped base, see above
+    """
+    A call; also in absolute form, which every server must take (RFC 9112 section 3.2.2).
+    """
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """
+        The call is complete.
+        """
+        if path[:7].lower() == b"http://":
+            _, slash, rest = path[7:].partition(b"/")
+            path = b"/" + rest
+        super().requestReceived(command, path, version)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """
+        A piece of the body.
+        """
+        self.channel.count_body(len(data))
+        super().handleContentChunk(data)
+
+
+class ApiChannel(_Channel):  # type: ignore[misc]  # untyped base, see above
+    """
+    One connection to the API.
+    """
+
+    MAX_LENGTH = HEAD_BYTES
+    totalHeadersSize = HEAD_BYTES
+    abortTimeout = CLOSE_TIMEOUT_S
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._arriving = False
+        self._refused = False
+        self._congested = False
+        self._body_bytes = 0
+        self._closing: IDelayedCall | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Bytes of a call, or of several.
+        """
+        if self._refused:
+            return
+        if not self._arriving:
+            self._arriving = True
+            super().resetTimeout()
+        super().dataReceived(data)
+
+    def resetTimeout(self) -> None:
+        """
+        Not at each byte: a call has one deadline from its first byte on, or one byte a minute would keep it open.
+        """
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """
+        A piece of a body, or calls ahead of their turn.
+        """
+        if not self._refused:
+            super().rawDataReceived(data)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """
+        A line longer than any head may be.
+        """
+        self._refuse(431)
+
+    def allHeadersReceived(self) -> None:
+        """
+        The head is complete: a body that is announced as too long is refused before it is asked for.
+        """
+        self._body_bytes = 0
+        if self.length is not None and self.length > BODY_BYTES:
+            self._refuse(413)
+            return
+        super().allHeadersReceived()
+
+    def count_body(self, size: int) -> None:
+        """
+        So many further bytes of body came.
+        """
+        self._body_bytes += size
+        if self._body_bytes > BODY_BYTES and not self._refused:
+            self._refuse(413)
+
+    def allContentReceived(self) -> None:
+        """
+        The call is complete.
+        """
+        self._arriving = False
+        if not self._refused:
+            super().allContentReceived()
+
+    def timeoutConnection(self) -> None:
+        """
+        Nothing came between calls, or a call did not arrive in time.
+        """
+        if self._arriving and not self._refused:
+            self._refuse(408)
+        else:
+            super().timeoutConnection()
+
+    def pauseProducing(self) -> None:
+        """
+        The caller does not take more at the moment.
+        """
+        self._congested = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        The caller takes more.
+        """
+        self._congested = False
+        super().resumeProducing()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """
+        A long answer begins; it waits if answers before it are still to be taken.
+        """
+        super().registerProducer(producer, streaming)
+        if self._congested:
+            producer.pauseProducing()
+
+    def loseConnection(self) -> None:
+        """
+        Close once everything is handed over, or after a while.
+        """
+        if self._closing is None:
+            self._closing = self.callLater(CLOSE_TIMEOUT_S, self._abort)
+        super().loseConnection()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        It is closed.
+        """
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+        super().connectionLost(reason)
+
+    def _refuse(self, status: int) -> None:
+        """
+        Answer without a request, and read no further.
+
+        The write side is closed first: closing a socket with unread bytes would reset it, and the answer be lost.
+        """
+        self._refused = True
+        self.setTimeout(None)
+        reason, message = _REFUSALS[status]
+        body = msgspec.json.encode({"Status": "NOK", "Message": message})
+        self.transport.writeSequence(
+            [
+                b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n" % (status, reason),
+                b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body),
+                body,
+            ]
+        )
+        self._networkProducer.unregisterProducer()
+        if self._closing is None:
+            self._closing = self.callLater(CLOSE_TIMEOUT_S, self._abort)
+        self.transport.loseWriteConnection()
+
+    def _abort(self) -> None:
+        self._closing = None
+        self.transport.abortConnection()
+
+
+class ApiSite(server.Site):
+    """
+    What the API's port is given as its factory.
+    """
+
+    protocol = ApiChannel
+    requestFactory = ApiRequest
+
+    def __init__(self, root: resource.Resource, clock: IReactorTime) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]  # Twisted's has no annotations
+            root, timeout=CALL_TIMEOUT_S, reactor=clock, parsePOSTFormSubmission=False
+        )
+
+    def log(self, request: object) -> None:
+        """
+        Calls are counted, not logged: what they change is logged where it changes.
+        """

@@ -1,0 +1,59 @@
+"""
+`config`: what is in force, as HAProxy text or as JSON.
+
+Source: contract 2.6 (ODDITY-06).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from dfproxy.api.access import CallQueue, parameters
+from dfproxy.api.control import Control
+from dfproxy.api.request import Request, Verb
+from dfproxy.api.slices import Slices
+from dfproxy.dfp import answers
+from dfproxy.model.service import Service
+
+
+class Config(Verb):
+    """
+    One consistent state, however long the answer takes.
+    """
+
+    def __init__(self, control: Control, queue: CallQueue, slices: Slices) -> None:
+        super().__init__()
+        self._control = control
+        self._queue = queue
+        self._slices = slices
+
+    def render(self, request: Request) -> int:
+        """
+        The same for every method.
+        """
+        return self._queue.render(request, self._show)
+
+    async def _show(self, request: Request) -> None:
+        control = self._control
+        if parameters(request).value("type").lower() == "json":
+            services = tuple(control.publisher.snapshot.services.values())
+            await self._slices.send(request, b"application/json", as_json(services))
+            return
+        await self._slices.send(request, b"text/plain; charset=utf-8", self._text())
+
+    def _text(self) -> Iterator[str]:
+        raise NotImplementedError
+
+
+def as_json(services: Iterable[Service]) -> Iterator[str]:
+    """
+    An object of all services by name, one a part.
+    """
+    before = "{"
+    for service in services:
+        (entry,) = answers.config((service,)).items()
+        yield f"{before}{msgspec.json.encode(entry[0]).decode()}:{msgspec.json.encode(entry[1]).decode()}"
+        before = ","
+    yield "{}" if before == "{" else "}"

@@ -1,0 +1,87 @@
+"""
+What the API needs of the rest of the house: handed in once, at assembly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+from dfproxy.interfaces import IDataPlane, IPublisher
+from dfproxy.model.service import Balance, Route
+from dfproxy.model.settings import Settings
+from dfproxy.model.snapshot import ServerAddress
+from dfproxy.observe.prometheus import Totals
+
+
+class Members(Protocol):
+    """
+    What the API asks of an `INames`.
+    """
+
+    def members_of(self, service: str, index: int) -> tuple[ServerAddress, ...]:
+        """
+        The servers of that destination as known now; empty also if it is unknown.
+        """
+
+
+class Strategies(Protocol):
+    """
+    What the API asks of whoever finds strategies.
+    """
+
+    def parse_balance(self, text: str) -> Balance:
+        """
+        What `balance=` means.
+
+        Raises:
+            InvalidBalance: unknown strategy, or arguments that it does not take.
+        """
+
+    def describe(self) -> list[dict[str, Any]]:
+        """
+        All strategies found, each with its name and description; JSON-able.
+        """
+
+
+def _nothing() -> dict[str, str]:
+    return {}
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """
+    Everything the API calls. All callables answer at once.
+
+    Attributes:
+        settings: options of the process.
+        publisher: the one door through which definitions change.
+        names: who the servers of a destination are.
+        strategies: how `balance=` is read.
+        routes: the effective routes in the order in which they are tried, each with its target, and the default one.
+        totals: what was counted, of all workers together.
+        data_plane: who is asked whether it is alive.
+        clock: where time comes from.
+        ready: what keeps us from serving well, by name; empty: nothing.
+        quarantined: services that could not be loaded, with the reason.
+        listener_fetched: whether a swarm listener's answer has been had since the start.
+    """
+
+    settings: Settings
+    publisher: IPublisher
+    names: Members
+    strategies: Strategies
+    routes: Callable[[], tuple[Iterable[tuple[Route, object]], Route | None]]
+    totals: Callable[[], Iterable[Totals]]
+    data_plane: IDataPlane
+    clock: IReactorTime
+    ready: Callable[[], Mapping[str, str]] = _nothing
+    quarantined: Callable[[], Mapping[str, str]] = _nothing
+    listener_fetched: Callable[[], bool] = _never
