@@ -1,0 +1,132 @@
+"""
+Words of HAProxy's ACL language as far as parameters may hold them: criteria with flags, items, regular expressions.
+
+Source: HAProxy manual, section 7.1 (flags, matching methods) and 2.2 (quoting and escaping).
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Literal, NamedTuple
+
+from dfproxy.dfp.given import items
+
+Method = Literal["str", "beg", "end", "sub", "reg", "dir", "dom", "len"]
+
+METHODS: dict[str, Method] = {
+    "str": "str",
+    "beg": "beg",
+    "end": "end",
+    "sub": "sub",
+    "reg": "reg",
+    "dir": "dir",
+    "dom": "dom",
+    "len": "len",
+}
+
+REGEX_CHARS = 1024
+"""
+Longest regular expression, so that compiling takes milliseconds. HAProxy's line set 2048 for all of a criterion.
+"""
+
+REGEX_GROUPS = 50
+"""
+Most groups in a regular expression: nested ones cost stack when compiled, wherever that is done again.
+"""
+
+_ESCAPED = re.compile(r"\\([ #\\\"'])")
+_BLANKS = re.compile(r"(?<!\\)((?:\\\\)*)[ \t]+")
+_POSIX_CLASS = re.compile(r"\[[:.=]\^?\w+[:.=]\]")
+
+
+class Criterion(NamedTuple):
+    """
+    What is compared, and how: `path_beg -i` is `("path", "beg", True)`.
+    """
+
+    fetch: str
+    method: Method
+    ignore_case: bool
+
+
+def criterion(text: str, fetches: tuple[str, ...]) -> Criterion:
+    """
+    Read a criterion with its flags.
+
+    Args:
+        text: such as `path_beg -i`, `path -m reg`.
+        fetches: what may be compared, such as `path`; with `(host)` behind it where that belongs to it.
+
+    Raises:
+        ValueError: something else; the text says what would be right.
+    """
+    words = text.split()
+    word, flags = (words[0], words[1:]) if words else ("", [])
+    name, parenthesis, argument = word.partition("(")
+    fetch, _, method = name.partition("_")
+    full = fetch + (parenthesis + argument).lower()
+    if full not in fetches or method == "str" or (method or "str") not in METHODS:
+        raise ValueError(f"unknown criterion {word!r}; known are {', '.join(_known(fetches))}")
+    found, ignore_case = METHODS[method or "str"], False
+    while flags:
+        match flags:
+            case ["-i", *flags]:
+                ignore_case = True
+            case ["-m", wanted, *flags] if wanted in METHODS:
+                found = METHODS[wanted]
+            case ["--"]:
+                flags = []
+            case _:
+                raise ValueError(f"unknown flag {flags[0]!r}; known are -i, -m {'|'.join(METHODS)} and --")
+    return Criterion(full, found, ignore_case)
+
+
+def _known(fetches: tuple[str, ...]) -> list[str]:
+    names = []
+    for fetch in fetches:
+        name, parenthesis, argument = fetch.partition("(")
+        names += [f"{name}{'' if method == 'str' else '_' + method}{parenthesis}{argument}" for method in METHODS]
+    return names
+
+
+def words(text: str, separator: str) -> list[str]:
+    """
+    Items of a list, split again at blanks as HAProxy does; empty ones left out.
+
+    A backslash keeps a blank in its item, as it does a backslash, a quote or a hash.
+    """
+    found = []
+    for item in items(text, separator):
+        parts = _BLANKS.sub(r"\1\0", item.replace("\0", "")).split("\0")
+        found += [_ESCAPED.sub(r"\1", part) for part in parts]
+    return [word for word in found if word]
+
+
+def headers(text: str, separator: str) -> dict[str, str]:
+    """
+    `name:value` items; those that do not split into exactly two are dropped, as DFP does. The last of a name holds.
+    """
+    halves = (item.split(":") for item in items(text, separator))
+    return {pair[0].strip(): pair[1].strip() for pair in halves if len(pair) == 2}
+
+
+def check_regex(text: str) -> None:
+    """
+    See that a regular expression compiles.
+
+    Raises:
+        ValueError: it does not; or it means something else here than it did for HAProxy.
+    """
+    if len(text) > REGEX_CHARS:
+        raise ValueError(f"regular expressions may have {REGEX_CHARS} characters, this has {len(text)}")
+    if text.count("(") > REGEX_GROUPS:
+        raise ValueError(f"regular expressions may have {REGEX_GROUPS} groups, this has {text.count('(')}")
+    if _POSIX_CLASS.search(text):
+        raise ValueError("classes such as [:alpha:] are not known; write [A-Za-z]")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)  # a set that Python will read otherwise one day
+            re.compile(text.encode())
+    except (re.error, OverflowError, RecursionError, FutureWarning) as error:
+        raise ValueError(f"not a regular expression: {error}") from error

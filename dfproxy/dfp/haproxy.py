@@ -1,0 +1,170 @@
+"""
+The table of routes as HAProxy configuration: to read, to search, and to run beside us as an oracle.
+
+HAProxy 2.6 accepts the text and behaves as we do, except where a comment says that it cannot. No value that came from
+outside can add a line or a word: see `word` and `comment` in `haproxytext`.
+
+Source: HAProxy manual; DFP `proxy/template.go` for names and order.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from dfproxy.dfp.haproxytext import Names, acl_lines, balance_lines, comment, milliseconds, word
+from dfproxy.model.listener import Listener
+from dfproxy.model.match import Match
+from dfproxy.model.service import Route
+from dfproxy.model.settings import Settings
+from dfproxy.model.snapshot import Revision, ServerAddress
+
+Servers = Callable[[str, int], Sequence[ServerAddress]]
+
+
+def render(
+    settings: Settings,
+    routes: Iterable[tuple[Route, object]],
+    default: Route | None,
+    servers: Servers,
+    revision: Revision,
+    quarantined: Mapping[str, str] = {},
+) -> Iterator[str]:
+    """
+    Make the text, a piece for each route and backend, so that it can be made in slices.
+
+    Args:
+        settings: for listeners, time-outs and the strategy of who names none.
+        routes: every route, in the order in which they win, each with its target (not looked at).
+        default: the route that takes what none matches.
+        servers: the servers of a destination, by name of the service and index.
+        revision: of the definitions shown.
+        quarantined: services that could not be loaded, with the reason; their backends have no servers.
+    """
+    listed = [route for route, _ in routes]
+    if default is not None and default not in listed:
+        raise ValueError("the default route is not among the routes")
+    yield _head(settings, revision, quarantined)
+    yield _frontend(settings.listeners)
+    backends, stems = Names(), Names()
+    names: list[str] = []
+    for route in listed:
+        names.append(backends.take(route.destination.backend_name))
+        yield _route(route, names[-1], stems)
+    if default is not None:
+        yield f"    default_backend {names[listed.index(default)]}\n"
+    for route, name in zip(listed, names, strict=True):
+        found = () if route.service.name in quarantined else servers(route.service.name, route.destination.index)
+        yield _backend(route, name, found)
+
+
+def _head(settings: Settings, revision: Revision, quarantined: Mapping[str, str]) -> str:
+    limits = settings.limits
+    lines = [
+        f"# revision {revision.number} {comment(revision.digest)}",
+        *(f"# service {comment(name)} is not served: {comment(why)}" for name, why in sorted(quarantined.items())),
+        "global",
+        "    pidfile /var/run/haproxy.pid",
+        f"    tune.http.maxhdr {min(max(limits.fields, 1), 32767)}",
+        *([f"    maxconn {limits.client_connections}"] if limits.client_connections else []),
+        "",
+        "defaults",
+        "    mode http",
+        "    option http-keep-alive",
+        "    option forwardfor",
+        "    option redispatch",
+        f"    retries {max(limits.connect_attempts - 1, 0)}",
+        f"    timeout connect {milliseconds(limits.connect_timeout_s)}",
+        f"    timeout client {milliseconds(limits.client_timeout_s)}",
+        f"    timeout server {milliseconds(limits.server_timeout_s)}",
+        f"    timeout queue {milliseconds(limits.queue_timeout_s)}",
+        f"    timeout tunnel {milliseconds(limits.tunnel_timeout_s)}",
+        f"    timeout http-request {milliseconds(limits.head_timeout_s)}",
+        f"    timeout http-keep-alive {milliseconds(limits.keep_alive_timeout_s)}",
+        "",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _frontend(listeners: Iterable[Listener]) -> str:
+    lines = ["frontend services"]
+    for listener in listeners:
+        address = f"[{listener.address}]" if ":" in listener.address else word(listener.address or "*")
+        bind = " ".join([f"bind {address}:{listener.port}", *map(word, listener.options)])
+        if listener.port == 0:
+            lines.append(f"    # {comment(bind)}: the system chooses the port, HAProxy cannot have that")
+            continue
+        if listener.tls:
+            lines.append("    # the next one speaks TLS once there is a certificate")
+        lines.append(f"    {bind}")
+    return "\n".join(lines) + "\n"
+
+
+def _route(route: Route, backend: str, stems: Names) -> str:
+    """
+    The conditions of a route and its `use_backend`; all in a comment where HAProxy cannot decide one of them.
+    """
+    destination = route.destination
+    stem = stems.take(f"{route.service.order_name}{destination.port}_{destination.index}")
+    lines: list[str] = []
+    conditions: list[str] = []
+    reasons = [f"a plugin decides condition {condition.name}" for condition in destination.match.conditions]
+    for name, negated, found in _acls(destination.match, stem):
+        if isinstance(found, str):
+            reasons.append(found)
+            continue
+        lines += found
+        conditions.append(f"!{name}" if negated else name)
+    rule = f"use_backend {backend}" + (f" if {' '.join(conditions)}" if conditions else "")
+    if reasons:
+        return f"    # {comment(rule)}: HAProxy cannot: {comment('; '.join(reasons))}\n"
+    return "".join(f"    {line}\n" for line in (*lines, rule))
+
+
+def _acls(match: Match, stem: str) -> Iterator[tuple[str, bool, list[str] | str]]:
+    """
+    Each condition: its ACL name, whether it must not hold, and its lines, or why there are none.
+    """
+    if match.paths:
+        yield f"url_{stem}", False, acl_lines(f"url_{stem}", match.paths)
+    if match.excluded:
+        yield f"url_exclude_{stem}", True, acl_lines(f"url_exclude_{stem}", match.excluded)
+    if match.hosts:
+        yield f"domain_{stem}", False, acl_lines(f"domain_{stem}", match.hosts)
+    for number, header in enumerate(match.headers):
+        yield f"hdr_{stem}_{number}", False, acl_lines(f"hdr_{stem}_{number}", (header,))
+    if match.local_port:
+        yield f"srcPort_{stem}", False, [f"acl srcPort_{stem} dst_port {match.local_port}"]
+    if match.user_agents:
+        yield f"user_agent_{stem}", False, acl_lines(f"user_agent_{stem}", match.user_agents)
+
+
+def _backend(route: Route, name: str, servers: Sequence[ServerAddress]) -> str:
+    destination, service = route.destination, route.service
+    lines = ["", f"backend {name}", *balance_lines(service.balance)]
+    if destination.server_timeout_s is not None:
+        lines.append(f"timeout server {milliseconds(destination.server_timeout_s)}")
+    if destination.tunnel_timeout_s is not None:
+        lines.append(f"timeout tunnel {milliseconds(destination.tunnel_timeout_s)}")
+    names = Names()
+    for number, server in enumerate(servers):
+        called = names.take(service.name if len(servers) == 1 else f"{service.name}_{number}")
+        address = _address(server)
+        weight = f" weight {server.weight}" if server.weight != 1 else ""
+        if address is None:
+            lines.append(f"# server {called} {comment(server.host)}: HAProxy would ask for this name when it starts")
+        else:
+            lines.append(f"server {called} {address}{weight}")
+    if not servers:
+        lines.append("# no servers: 503")
+    return "\n".join(line if line.startswith("backend") or not line else f"    {line}" for line in lines) + "\n"
+
+
+def _address(server: ServerAddress) -> str | None:
+    try:
+        address = ipaddress.ip_address(server.host)
+    except ValueError:
+        return None
+    if "%" in server.host:
+        return None
+    return f"[{address}]:{server.port}" if address.version == 6 else f"{address}:{server.port}"

@@ -1,0 +1,310 @@
+"""
+The one table of options: name, variable, kind, default, group and help of each.
+
+The command line, its help, the reading of variables and secrets, and `docs/options.md` all come from here. A feature
+that is still to come has its row already, so that an operator's existing stack starts.
+
+Source: design of the command line; DFP's environment; HAProxy `timeout`, `tune`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dfproxy.dfp import option_values as kinds
+from dfproxy.dfp.option_values import Parser, count, seconds, size, switch, word_of
+
+NOT_YET = "accepted, has no effect yet"
+NOT_NEEDED = "accepted, has no effect: not needed here"
+NOT_IN_FORCE = "accepted, NOT IN FORCE yet: nothing is protected by it"
+
+API, PORTS, PROCESS, FILES, ROUTES, NAMES, SERVICES, TIMES, SIZES, TLS, LOGS, ACCESS, SOURCES, OTHER = (
+    "Control API",
+    "Ports",
+    "Processes",
+    "Files",
+    "Routing and balancing",
+    "Names",
+    "Services at start",
+    "Times",
+    "Sizes and counts",
+    "TLS",
+    "Logs",
+    "Users and statistics",
+    "Discovery",
+    "Accepted from DFP",
+)
+GROUPS = (API, PORTS, PROCESS, FILES, ROUTES, NAMES, SERVICES, TIMES, SIZES, TLS, LOGS, ACCESS, SOURCES, OTHER)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """
+    One thing an operator may choose.
+
+    Attributes:
+        name: of the command-line option, without dashes.
+        variable: of the environment; `dfp_` and it in lower case names the secret.
+        kind: placeholder in the help.
+        default: the text that gives the default value; empty: none, or worked out (the help says how).
+        group: heading that it stands under.
+        help: one line.
+        parse: turns the text into the value, or says why not.
+        target: attribute of `Settings` that it becomes, `limits.x` for one of its limits; empty: treated by name.
+        repeats: may be given several times; what separates several in a variable.
+        later: why it has no effect yet; empty: it has.
+        hidden: its value is never shown.
+    """
+
+    name: str
+    variable: str
+    kind: str
+    default: str
+    group: str
+    help: str
+    parse: Parser
+    target: str = ""
+    repeats: str = ""
+    later: str = ""
+    hidden: bool = False
+
+    @property
+    def secret(self) -> str:
+        """
+        File name of its Docker secret.
+        """
+        return f"dfp_{self.variable.lower()}"
+
+
+def _time(name: str, variable: str, default: str, help: str, limit: str) -> Option:
+    return Option(name, variable, "SECONDS", default, TIMES, help, seconds(), f"limits.{limit}")
+
+
+def _size(name: str, default: str, help: str, limit: str, low: int, high: int) -> Option:
+    variable = name.replace("-", "_").upper()
+    return Option(name, variable, "BYTES", default, SIZES, help, size(low, high), f"limits.{limit}")
+
+
+def _count(name: str, default: str, help: str, limit: str, low: int, high: int) -> Option:
+    variable = name.replace("-", "_").upper()
+    return Option(name, variable, "N", default, SIZES, help, count(low, high), f"limits.{limit}")
+
+
+def _later(variable: str, kind: str, default: str, group: str, help: str, later: str = NOT_YET) -> Option:
+    """
+    A variable of DFP whose feature is still to come, or is not needed.
+    """
+    parse: Parser = kinds.lines
+    if kind == "yes|no":
+        parse = switch
+    elif kind == "N":
+        parse = count(0, 2**31)
+    elif "|" in kind:
+        parse = word_of(*kind.split("|"))
+    hidden = variable in ("USERS", "STATS_USER", "STATS_PASS")
+    name = variable.lower().replace("_", "-")
+    return Option(name, variable, kind, default, group, help, parse, later=later, hidden=hidden)
+
+
+_CONNECTION_MODES = "http-keep-alive|http-server-close|httpclose|forceclose|http-tunnel"
+
+OPTIONS: tuple[Option, ...] = (
+    Option("ip", "IP", "ADDR", "0.0.0.0", API, "address of the API", kinds.address, "api_address"),  # noqa: S104  DFP's
+    Option("port", "PORT", "N", "8080", API, "port of the API", count(0, 65535), "api_port"),
+    Option(
+        "api-token-file", "API_TOKEN_FILE", "FILE", "", API, "file with the token that API calls must carry",
+        kinds.optional_path, "api_token_file", later=NOT_IN_FORCE,
+    ),
+    Option("api-body", "API_BODY", "BYTES", "1m", API, "largest body of a call", size(1024, 1 << 30), later=NOT_YET),
+    Option("api-calls", "API_CALLS", "N", "50", API, "calls in flight", count(1, 100_000), later=NOT_YET),
+    Option("api-queue", "API_QUEUE", "N", "2000", API, "calls that wait beyond", count(0, 1_000_000), later=NOT_YET),
+    Option(
+        "default-ports", "DEFAULT_PORTS", "PORTS", "80,443:ssl", PORTS,
+        "ports of the data plane: <port>[ <bind options>][:ssl], separated by commas", kinds.ports,
+    ),
+    Option("bind-ports", "BIND_PORTS", "PORTS", "", PORTS, "further ports, written likewise", kinds.ports),
+    Option(
+        "bind-address", "BIND_ADDRESS", "ADDR", "", PORTS,
+        "addresses to bind these ports on, separated by commas; none: all IPv4", kinds.addresses,
+    ),
+    Option(
+        "trusted-proxies", "TRUSTED_PROXIES", "NETWORKS", "", PORTS, "networks whose X-Forwarded-For is believed",
+        kinds.networks, "trusted_proxies", later=NOT_YET,
+    ),
+    Option(
+        "workers", "WORKERS", "N", "auto", PROCESS,
+        "data-plane processes; auto: one for each processor; 0: inside the one process", kinds.workers,
+    ),
+    Option(
+        "channel-frame", "CHANNEL_FRAME", "BYTES", "16m", PROCESS, "largest message between leader and workers",
+        size(65536, 1 << 30), later=NOT_YET,
+    ),
+    Option(
+        "channel-outstanding", "CHANNEL_OUTSTANDING", "N", "1000", PROCESS, "messages a worker may owe an answer to",
+        count(1, 1_000_000), later=NOT_YET,
+    ),
+    Option(
+        "state-dir", "STATE_DIR", "DIR", "", FILES,
+        "what must survive a restart; none: /var/lib/dfproxy for root, else in your state folder", kinds.path,
+        "state_dir",
+    ),
+    Option("certs-dir", "CERTS_DIR", "DIR", "/certs", FILES, "folder of certificates", kinds.path, "certs_dir"),
+    Option(
+        "secrets-dir", "SECRETS_DIR", "DIR", "/run/secrets", FILES, "folder of secrets", kinds.path, "secrets_dir"
+    ),
+    Option(
+        "plugins", "PLUGINS", "DIR", "", FILES, "folder with strategies, orders and conditions; repeatable", kinds.path,
+        "plugin_dirs", repeats=":",
+    ),
+    Option(
+        "config-text", "CONFIG_TEXT", "FILE", "", FILES,
+        "keep the table as HAProxy text here; none: /cfg/haproxy.cfg where /cfg exists", kinds.optional_path,
+        "config_text",
+    ),
+    Option(
+        "balance", "BALANCE", "STRATEGY", "roundrobin", ROUTES, "strategy of services that name none", kinds.balance,
+        "balance",
+    ),
+    Option(
+        "route-order", "ROUTE_ORDER", "ORDER", "dfp", ROUTES, "which of several matching routes is first", kinds.word,
+        "route_order",
+    ),
+    Option(
+        "service-domain-algo", "SERVICE_DOMAIN_ALGO", "FORM", "hdr_beg(host)", ROUTES,
+        "how domains compare unless a service says otherwise", kinds.host_form, "host_form",
+    ),
+    Option(
+        "separator", "SEPARATOR", "TEXT", ",", ROUTES, "separates the items of list parameters", kinds.separator,
+        "separator",
+    ),
+    Option(
+        "resolve", "RESOLVE", "NAME=ADDR[,ADDR...]", "", NAMES, "addresses of a name, before DNS; repeatable",
+        kinds.fixed_name, "names", repeats=" ",
+    ),
+    Option(
+        "mode", "MODE", "default|service|swarm", "default", NAMES,
+        "swarm: ask for tasks.<name> whatever the resolver", word_of("default", "service", "swarm"),
+    ),
+    Option(
+        "service", "SERVICE", "QUERY", "", SERVICES,
+        "a service at start, written as a reconfigure query; repeatable", kinds.query, "services", repeats="\n",
+    ),
+    Option(
+        "default-protocol", "DEFAULT_PROTOCOL", "http|tcp|sni", "http", SERVICES,
+        "reqMode of DFP_SERVICE_* services that give none", word_of("http", "tcp", "sni"),
+    ),
+    _time("timeout-http-request", "TIMEOUT_HTTP_REQUEST", "5", "until the head of a request is complete: 408",
+          "head_timeout_s"),
+    _time("timeout-http-keep-alive", "TIMEOUT_HTTP_KEEP_ALIVE", "15", "idle client between requests",
+          "keep_alive_timeout_s"),
+    _time("timeout-client", "TIMEOUT_CLIENT", "20", "pause in a request body", "client_timeout_s"),
+    _time("timeout-connect", "TIMEOUT_CONNECT", "5", "one attempt to connect to a server", "connect_timeout_s"),
+    _time("timeout-server", "TIMEOUT_SERVER", "20", "silent server: 504", "server_timeout_s"),
+    _time("timeout-tunnel", "TIMEOUT_TUNNEL", "3600", "idle upgraded connection", "tunnel_timeout_s"),
+    _time("timeout-queue", "TIMEOUT_QUEUE", "30", "waiting for a place at a server: 503", "queue_timeout_s"),
+    _time("timeout-idle-upstream", "TIMEOUT_IDLE_UPSTREAM", "30", "how long an idle server connection is kept",
+          "idle_upstream_s"),
+    _time("timeout-drain", "TIMEOUT_DRAIN", "30", "requests under way when a worker ends", "drain_s"),
+    _time("timeout-tunnel-drain", "TIMEOUT_TUNNEL_DRAIN", "300", "upgraded connections when a worker ends",
+          "tunnel_drain_s"),
+    _count("connect-attempts", "4", "attempts to connect in all, before 503", "connect_attempts", 1, 100),
+    _size("max-request-head", "16k", "request line and fields: 431", "request_head_bytes", 1024, 1 << 20),
+    _size("max-response-head", "16k", "status line and fields of a server: 502", "response_head_bytes", 1024, 1 << 20),
+    _count("max-fields", "100", "header lines, either way", "fields", 8, 10_000),
+    _count("max-connections", "0", "client connections; 0: 90 % of the descriptors", "client_connections", 0,
+           10_000_000),
+    _count("max-idle-upstreams", "64", "idle connections kept per server and worker", "idle_upstreams", 0, 100_000),
+    _count("max-waiting", "1024", "exchanges per backend and worker that wait for its lone server",
+           "waiting_exchanges", 0, 1_000_000),
+    _size("relay-buffer", "256k", "unsent bytes of an exchange, each way", "relay_buffer_bytes", 4096, 1 << 30),
+    _size("max-chunk-extension", "4k", "extension of one chunk", "chunk_extension_bytes", 0, 1 << 20),
+    _size("max-trailers", "8k", "trailer section", "trailer_bytes", 0, 1 << 20),
+    _count("max-interim-answers", "20", "1xx answers of one exchange", "interim_answers", 0, 10_000),
+    _later("CA_FILE", "FILE", "", TLS, "client certificates are checked against it", NOT_IN_FORCE),
+    _later("CRT_LIST_PATH", "FILE", "", TLS, "HAProxy crt-list"),
+    _later("ENABLE_H2", "yes|no", "true", TLS, "offer HTTP/2"),
+    _later("PREFERRED_CERTIFICATE", "GLOBS", "", TLS, "certificates that come first"),
+    _later("SSL_BIND_CIPHERS", "TEXT", "", TLS, "OpenSSL cipher list"),
+    _later("SSL_BIND_OPTIONS", "TEXT", "", TLS, "such as ssl-min-ver TLSv1.2"),
+    _later("HTTPS_ONLY", "yes|no", "false", TLS, "redirect everything to https", NOT_IN_FORCE),
+    Option(
+        "access-log", "ACCESS_LOG", "WHERE", "off", LOGS,
+        "off, json, httplog, - or a file; json:FILE, httplog:FILE", kinds.access_log,
+    ),
+    Option(
+        "debug", "DEBUG", "yes|no", "false", LOGS, "access lines to standard output, as --access-log httplog", switch
+    ),
+    _later("CAPTURE_REQUEST_HEADER", "NAME:LEN", "", LOGS, "fields shown in access lines"),
+    _later("DEBUG_ERRORS_ONLY", "yes|no", "false", LOGS, "access lines of failures only"),
+    _later("DEBUG_HTTP_FORMAT", "TEXT", "", LOGS, "form of HTTP access lines"),
+    _later("DEBUG_TCP_FORMAT", "TEXT", "", LOGS, "form of TCP access lines"),
+    _later("USERS", "USERS", "", ACCESS, "users of all services", NOT_IN_FORCE),
+    _later("USERS_PASS_ENCRYPTED", "yes|no", "false", ACCESS, "their passwords are crypt hashes"),
+    _later("STATS_USER", "NAME", "", ACCESS, "user of the statistics page", NOT_IN_FORCE),
+    _later("STATS_PASS", "PASSWORD", "", ACCESS, "its password", NOT_IN_FORCE),
+    _later("STATS_URI", "URI", "/admin?stats", ACCESS, "where the statistics page is"),
+    _later("STATS_PORT", "PORT", "", ACCESS, "port of the statistics page"),
+    _later("STATS_USER_ENV", "NAME", "STATS_USER", ACCESS, "variable that holds the user"),
+    _later("STATS_PASS_ENV", "NAME", "STATS_PASS", ACCESS, "variable that holds the password"),
+    _later("STATS_URI_ENV", "NAME", "STATS_URI", ACCESS, "variable that holds the address"),
+    Option(
+        "docker", "DOCKER", "URL", "", SOURCES, "Docker Engine to watch", kinds.url, "docker_url", later=NOT_YET
+    ),
+    _later("LISTENER_ADDRESS", "HOSTS", "", SOURCES, "swarm listeners asked for all services at start"),
+    _later("RELOAD_INTERVAL", "MS", "5000", SOURCES, "between two questions to a swarm listener"),
+    _later("RELOAD_ATTEMPTS", "N", "5", SOURCES, "questions to each of several swarm listeners"),
+    _later("REPEAT_RELOAD", "yes|no", "false", SOURCES, "go on asking the swarm listener"),
+    _later("SERVICE_NAME", "NAME", "proxy", SOURCES, "name whose tasks are the other replicas"),
+    _later("PROXY_INSTANCE_NAME", "NAME", "docker-flow", SOURCES, "which instance this is"),
+    _later("FILTER_PROXY_INSTANCE_NAME", "yes|no", "false", SOURCES, "take only services for this instance"),
+    _later("CONNECTION_MODE", _CONNECTION_MODES, "http-keep-alive", OTHER, "when connections are kept"),
+    _later("COMPRESSION_ALGO", "WORD", "", OTHER, "compress answers"),
+    _later("COMPRESSION_TYPE", "TYPES", "", OTHER, "what to compress"),
+    _later("DEFAULT_REQ_MODE", "http|tcp", "http", OTHER, "mode of the shared frontend"),
+    _later("EXTRA_FRONTEND", "TEXT", "", OTHER, "HAProxy directives for the frontend", NOT_IN_FORCE),
+    _later("EXTRA_GLOBAL", "TEXT", "", OTHER, "HAProxy directives for the process"),
+    _later("HEALTHCHECK", "yes|no", "true", OTHER, "container health by /ping"),
+    _later("SKIP_ADDRESS_VALIDATION", "TEXT", "true", OTHER, "refuse services whose name does not resolve"),
+    _later("CHECK_RESOLVERS", "yes|no", "false", OTHER, "names are asked again while running", NOT_NEEDED),
+    _later("DO_NOT_RESOLVE_ADDR", "yes|no", "false", OTHER, "unresolved names are tolerated", NOT_NEEDED),
+    _later("RESOLVERS", "TEXT", "nameserver dns 127.0.0.11:53", OTHER, "HAProxy resolver section", NOT_NEEDED),
+    _later("RECONFIGURE_ATTEMPTS", "N", "20", OTHER, "attempts to apply a service", NOT_NEEDED),
+    _later("TERMINATE_ON_RELOAD", "yes|no", "false", OTHER, "end old processes at once", NOT_NEEDED),
+    _later("CFG_TEMPLATE_PATH", "FILE", "/cfg/tmpl/haproxy.tmpl", OTHER, "HAProxy template", NOT_NEEDED),
+    _later("DISPLAY_CONFIG_ON_ERROR", "TEXT", "", OTHER, "configuration in error messages", NOT_NEEDED),
+    _later("DNS_LOOKUP_PAUSE_MS", "MS", "", OTHER, "pause before certificates are fetched", NOT_NEEDED),
+    _later("CERTS", "TEXT", "", OTHER, "nothing", NOT_NEEDED),
+)  # fmt: skip
+"""
+Every option. Rows are compact on purpose: it is read as a table.
+"""
+
+BY_NAME = {option.name: option for option in OPTIONS}
+
+
+def markdown() -> str:
+    """
+    The table as a page for operators.
+    """
+    page = [
+        "# Options",
+        "",
+        "Each option of `twistd dfproxy` may also be given as an environment variable or as a secret: a file in the",
+        "folder of secrets, named `dfp_` and the variable in lower case (`dfp_timeout_server`). The option wins over",
+        "the secret, the secret over the variable, the variable over the default; an empty variable is none.",
+        "A variable with `_FILE` at its end (`TIMEOUT_SERVER_FILE`) names a file that holds the value.",
+        "",
+        "Times are seconds, or such as `500ms`, `5min`, `1h`; sizes are bytes, or such as `16k`, `1m`. In a variable,",
+        "several values of a repeatable option are separated by `:` (`PLUGINS`), blanks (`RESOLVE`) or line ends",
+        "(`SERVICE`).",
+    ]
+    for group in GROUPS:
+        page += ["", f"## {group}", "", "| option | variable | default | |", "|---|---|---|---|"]
+        for option in OPTIONS:
+            if option.group == group:
+                kind, default = option.kind.replace("|", "\\|"), option.default
+                shown = f"`{default}`" if default else ""
+                note = f" ({option.later})" if option.later else ""
+                help = option.help.replace("<", "\\<")
+                page.append(f"| `--{option.name} {kind}` | `{option.variable}` | {shown} | {help}{note} |")
+    return "\n".join(page) + "\n"

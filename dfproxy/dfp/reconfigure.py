@@ -1,0 +1,419 @@
+"""
+Parameters of a `reconfigure` call -> a checked `Service`, or everything that is wrong with them.
+
+Which value counts is decided in `given`; what a value means, and which rule of DFP's list comes first, here.
+
+Source: DFP `server/server.go`, `proxy/util.go`, `proxy/types.go`; HAProxy's ACL language for the matches.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+
+from dfproxy.dfp import answers
+from dfproxy.dfp.criteria import headers, words
+from dfproxy.dfp.domains import MATCH_ALL, host_form, host_patterns
+from dfproxy.dfp.given import Given, Value, flag, integer, items
+from dfproxy.dfp.parameters import BY_NAME, Parameter
+from dfproxy.dfp.pathtype import path_criterion, path_patterns
+from dfproxy.dfp.reading import Reading
+from dfproxy.errors import InvalidBalance, InvalidService, Problem
+from dfproxy.model.match import Condition, HostPattern, Match, PathPattern
+from dfproxy.model.service import Balance, Destination, Endpoint, Service
+from dfproxy.model.settings import Settings
+
+ECHOED_CHARS = 200
+"""
+How much of a wrong value a refusal repeats.
+"""
+
+MAX_HEADERS = 32
+"""
+Most `serviceHeader` conditions of a destination. HAProxy takes 64 words in a `use_backend` line.
+"""
+
+MAX_TIMEOUT_S = 2_147_483
+"""
+Longest time-out in seconds; HAProxy counts milliseconds in 31 bits.
+"""
+
+MAX_WEIGHT = 256
+"""
+Highest weight of a server, as HAProxy has it.
+"""
+
+_MODES = ("http", "tcp", "sni")
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,7}(\.[0-9]{1,3})?", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,253}[A-Za-z0-9_.])?", re.ASCII)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 section 5.6.2
+_PLUGIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_ENDPOINT = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]*]*):(?P<port>[0-9]{1,5})(\*(?P<weight>[0-9]{1,3}))?", re.ASCII)
+
+
+__all__ = ["Reading", "name_of", "read"]
+
+
+def name_of(query: Sequence[tuple[str, str]], form: Sequence[tuple[str, str]]) -> str:
+    """
+    The `serviceName` of a call, or an empty string. Never raises; the name is not checked.
+    """
+    return Given(query, form).text("serviceName")
+
+
+def read(
+    query: Sequence[tuple[str, str]],
+    form: Sequence[tuple[str, str]],
+    settings: Settings,
+    parse_balance: Callable[[str], Balance],
+) -> Reading:
+    """
+    Read the parameters of one call.
+
+    Args:
+        query: decoded pairs of the query, in their order.
+        form: decoded pairs of a form body; the query goes before it.
+        settings: for the separator and what holds without a parameter.
+        parse_balance: reads a `balance` value; raises `InvalidBalance`.
+
+    Raises:
+        InvalidService: with every problem. `nothing_to_route` if there is only neither path nor domain (409).
+    """
+    return _Reader(Given(query, form), settings, parse_balance).read()
+
+
+class _Reader:
+    """
+    One reading. Collects problems instead of stopping at the first one.
+    """
+
+    def __init__(self, given: Given, settings: Settings, parse_balance: Callable[[str], Balance]) -> None:
+        self.given = given
+        self.settings = settings
+        self.parse_balance = parse_balance
+        self.separator = settings.separator or ","
+        self.problems: list[Problem] = []
+        self.mandatory: list[Problem] = []  # rows 1, 3 and 4 of DFP's list
+        self.unrouted: dict[int, Problem] = {}  # row 2, by destination
+        self.later: list[Problem] = []
+        self.unusable: set[Value] = set()
+
+    def read(self) -> Reading:
+        given = self.given
+        name = self.name("serviceName")
+        if not name:
+            self.mandatory.append(Problem("serviceName", "", "is missing; give the name of the service"))
+        self.modes = {index: self.mode(index) for index in given.indexes}
+        for row, index, value in given:
+            self.check(row, index, value)
+        order_name = self.name("aclName") or name
+        destinations = tuple(self.destination(index, name, order_name) for index in given.indexes)
+        balance = self.balance()
+        replicas = self.replicas()
+        self.refuse(withdraws=replicas == 0)
+        service = Service(name, order_name, destinations, balance, given.flag("isDefaultBackend"), given.parameters())
+        shown = answers.service_object(given, self.separator)
+        if replicas == 0:
+            return Reading(name, None, True, shown, given.flag("distribute"))
+        return Reading(name, service, False, shown, given.flag("distribute"))
+
+    def refuse(self, withdraws: bool) -> None:
+        """
+        Raise if anything is wrong.
+
+        A service that is to go needs only what DFP asks for: what else is wrong with it no longer matters. A service
+        without route has no effects, so what is not supported yet does not matter there.
+        """
+        unrouted = list(self.unrouted.values())
+        other = self.mandatory + ([] if withdraws else self.problems)
+        if self.given.indexes[0] in self.unrouted and not other:
+            raise InvalidService(tuple(unrouted), nothing_to_route=True)
+        problems = self.mandatory + unrouted + ([] if withdraws else self.problems + self.later)
+        if problems:
+            raise InvalidService(tuple(problems))
+
+    # --- any value ---
+
+    def problem(self, name: str, index: int, reason: str, value: Value | None = None) -> None:
+        """
+        Note what is wrong with a value, once.
+        """
+        value = value or self.given.value(name, index)
+        found = Problem(
+            value.spelled if value else self.given.spelled(name, index), _echo(BY_NAME[name], value), reason
+        )
+        if found not in self.problems:  # a fall-back value is read once for each destination
+            self.problems.append(found)
+
+    def check(self, row: Parameter, index: int, value: Value) -> None:
+        """
+        What holds for every value: its size, its characters, and whether it works yet.
+        """
+        if self.has_effect(row, index, value):
+            reason = "is not supported yet; leave it out"
+            self.later.append(Problem(value.spelled, _echo(row, value), reason))
+        elif len(value.text) > row.limit_chars:
+            self.unusable.add(value)
+            self.problem(
+                row.name, index, f"is too long: {len(value.text)} characters of at most {row.limit_chars}", value
+            )
+        elif any(unicodedata.category(character) in ("Cc", "Cs") for character in value.text):
+            self.unusable.add(value)
+            self.problem(row.name, index, "must not hold control characters, such as line breaks", value)
+
+    def has_effect(self, row: Parameter, index: int, value: Value) -> bool:
+        """
+        Whether this is a value of something that comes later and would do something.
+        """
+        if row.supported:
+            return False
+        if row.only_with and not any(self.given.text(name, index) for name in row.only_with):
+            return False
+        modes = [self.modes[index]] if index else self.modes.values()
+        if not any(mode in row.modes for mode in modes):
+            return False
+        if row.kind == "flag":
+            return flag(row, value.text)
+        if row.kind == "number":
+            return (integer(value.text) or 0) > 0
+        if row.name == "discoveryType":
+            return value.text == "DNS"
+        return value.text.lower() not in row.harmless and any(items(value.text, self.separator))
+
+    def text(self, name: str, index: int = 0) -> str:
+        """
+        A value that may be worked with; empty if there is none.
+        """
+        value = self.given.value(name, index)
+        return value.text if value and value not in self.unusable else ""
+
+    def words(self, name: str, index: int) -> list[str]:
+        """
+        The words of a list, of which there must be one if it is given at all.
+        """
+        found = words(self.text(name, index), self.separator)
+        if self.text(name, index) and not found:
+            self.problem(name, index, "lists nothing; give a value or leave it out")
+        return found
+
+    # --- the service ---
+
+    def name(self, parameter: str) -> str:
+        """
+        `serviceName` and `aclName`: what may stand in a name.
+        """
+        text = self.text(parameter)
+        if any(character.isspace() or character == "/" for character in text):
+            self.problem(parameter, 0, "must not hold blanks or slashes")
+        return text
+
+    def replicas(self) -> int | None:
+        """
+        None for a global service. In DFP text that is no number took the service away.
+        """
+        text = self.text("replicas")
+        found = integer(text) if text else None
+        if text and found is None:
+            self.problem("replicas", 0, "must be a whole number; 0 takes the service away")
+        return found
+
+    def balance(self) -> Balance:
+        text = self.text("balance")
+        if not text:
+            return self.settings.balance
+        try:
+            return self.parse_balance(text)
+        except InvalidBalance as error:
+            self.problem("balance", 0, str(error))
+            return self.settings.balance
+
+    # --- a destination ---
+
+    def mode(self, index: int) -> str:
+        return self.given.text("reqMode", index).lower() or "http"
+
+    def destination(self, index: int, name: str, order_name: str) -> Destination:
+        endpoints = self.endpoints(index)
+        port = self.port(index) or (endpoints[0].port if endpoints else 0)
+        self.check_mandatory(index, port)
+        return Destination(
+            index,
+            port,
+            self.match(index),
+            self.host(index) or name,
+            f"{order_name}-be{port}_{index}",
+            endpoints,
+            self.seconds("timeoutServer", index),
+            self.seconds("timeoutTunnel", index),
+        )
+
+    def check_mandatory(self, index: int, port: int) -> None:
+        """
+        Rows 2 to 4 of DFP's list, but for every destination: DFP looked at the first only.
+        """
+        given, mode = self.given, self.modes[index]
+        if mode not in _MODES:
+            self.problem("reqMode", index, "must be http")
+        elif mode != "http":
+            self.problem("reqMode", index, "is not supported yet; only http is")
+            if given.number("srcPort", index) == 0:
+                self.lacks("srcPort", index, f"must be the port to listen on with reqMode={mode}")
+        elif not given.value("servicePath", index) and not given.value("serviceDomain", index):
+            reason = "is missing; give servicePath or serviceDomain"
+            self.unrouted[index] = Problem(given.spelled("servicePath", index), "", reason)
+            return
+        if not port and not given.value("port", index) and not given.number("httpsPort", index):
+            self.lacks("port", index, "is missing; give the port that the servers listen on")
+
+    def lacks(self, name: str, index: int, reason: str) -> None:
+        self.mandatory.append(
+            Problem(self.given.spelled(name, index), _echo(BY_NAME[name], self.given.value(name, index)), reason)
+        )
+
+    def match(self, index: int) -> Match:
+        paths, excluded = self.paths(index)
+        return Match(
+            paths,
+            excluded,
+            self.hosts(index),
+            self.headers(index),
+            tuple(word.encode().lower() for word in self.words("userAgent", index)),
+            self.local_port(index),
+            self.conditions(index),
+        )
+
+    def paths(self, index: int) -> tuple[tuple[PathPattern, ...], tuple[PathPattern, ...]]:
+        try:
+            kind = path_criterion(self.text("pathType", index))
+        except ValueError as error:
+            self.problem("pathType", index, str(error))
+            return (), ()
+        found = []
+        for name in ("servicePath", "servicePathExclude"):
+            wanted = self.words(name, index) if name == "servicePath" else words(self.text(name, index), self.separator)
+            if name == "servicePath" and not self.given.value(name, index) and self.given.value("serviceDomain", index):
+                wanted = ["/"]
+            try:
+                found.append(path_patterns(wanted, kind))
+            except ValueError as error:
+                self.problem(name, index, str(error))
+                found.append(())
+        return found[0], found[1]
+
+    def hosts(self, index: int) -> tuple[HostPattern, ...]:
+        asked = "serviceDomainAlgo"
+        text = MATCH_ALL if self.given.flag("serviceDomainMatchAll") else self.text(asked) or self.settings.host_form
+        try:
+            form = host_form(text)
+        except ValueError as error:
+            self.problem(asked, 0, str(error))
+            return ()
+        try:
+            return host_patterns(self.words("serviceDomain", index), form)
+        except ValueError as error:
+            self.problem("serviceDomain", index, str(error))
+            return ()
+
+    def headers(self, index: int) -> tuple[tuple[bytes, bytes], ...]:
+        found = headers(self.text("serviceHeader", index), self.separator)
+        if len(found) > MAX_HEADERS:
+            self.problem("serviceHeader", index, f"may have {MAX_HEADERS} items, this has {len(found)}")
+        for name, value in found.items():
+            if not _TOKEN.fullmatch(name):
+                self.problem("serviceHeader", index, f"{name[:40]!r} is no name of a header")
+            if not value:
+                self.problem("serviceHeader", index, f"{name[:40]} needs a value, as in {name[:40]}:3")
+        return tuple((name.encode().lower(), value.encode()) for name, value in found.items())
+
+    def conditions(self, index: int) -> tuple[Condition, ...]:
+        found = []
+        for item in filter(None, items(self.text("condition", index), self.separator)):
+            name, colon, values = item.partition(":")
+            if not _PLUGIN_NAME.fullmatch(name.strip()):
+                self.problem("condition", index, f"{item[:40]!r} is no condition; write name or name:value|value")
+            found.append(Condition(name.strip(), tuple(values.split("|")) if colon else ()))
+        return tuple(found)
+
+    def local_port(self, index: int) -> int:
+        port = self.given.number("srcPort", index)
+        if port > 65535:
+            self.problem("srcPort", index, "must be a port, 1 to 65535")
+        return port
+
+    def port(self, index: int) -> int:
+        """
+        0 if there is none, or none that can be used.
+        """
+        text = self.text("port", index)
+        if not text:
+            return 0
+        if not _PORT.fullmatch(text) or not 1 <= int(text) <= 65535:
+            self.problem("port", index, "must be a port, 1 to 65535")
+            return 0
+        return int(text)
+
+    def host(self, index: int) -> str:
+        text = self.text("outboundHostname", index)
+        if text and not _is_host(text):
+            self.problem("outboundHostname", index, "must be a host name or an IP address")
+        return text
+
+    def seconds(self, name: str, index: int) -> float | None:
+        text = self.text(name, index)
+        if not text:
+            return None
+        if not _SECONDS.fullmatch(text) or not 0 < float(text) <= MAX_TIMEOUT_S:
+            self.problem(name, index, f"must be seconds above 0, at most {MAX_TIMEOUT_S}")
+            return None
+        return float(text)
+
+    def endpoints(self, index: int) -> tuple[Endpoint, ...]:
+        found: list[Endpoint] = []
+        for item in words(self.text("endpoints", index), self.separator):
+            endpoint = _endpoint(item)
+            if endpoint is None:
+                self.problem(
+                    "endpoints",
+                    index,
+                    f"{item[:60]!r} is no server; write host:port or host:port*weight (0 to {MAX_WEIGHT})",
+                )
+            elif any((endpoint.host, endpoint.port) == (other.host, other.port) for other in found):
+                self.problem("endpoints", index, f"{item[:60]!r} is listed twice; use a weight instead")
+            else:
+                found.append(endpoint)
+        if found and not any(endpoint.weight for endpoint in found):
+            self.problem("endpoints", index, "gives every server the weight 0")
+        return tuple(found)
+
+
+def _endpoint(item: str) -> Endpoint | None:
+    match = _ENDPOINT.fullmatch(item)
+    if match is None:
+        return None
+    host, port, weight = match["host"].strip("[]"), int(match["port"]), int(match["weight"] or 1)
+    if not _is_host(host) or not 1 <= port <= 65535 or weight > MAX_WEIGHT or (":" in host) != item.startswith("["):
+        return None
+    return Endpoint(host, port, weight)
+
+
+def _is_host(text: str) -> bool:
+    if _HOST.fullmatch(text):
+        return True
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _echo(row: Parameter, value: Value | None) -> str:
+    """
+    What a refusal repeats of a value: a beginning, no secret, and nothing that is no text.
+    """
+    if value is None or row.secret:
+        return ""
+    text = value.text.encode("utf-8", "replace").decode()
+    return text if len(text) <= ECHOED_CHARS else text[:ECHOED_CHARS] + "..."

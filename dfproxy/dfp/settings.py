@@ -1,0 +1,288 @@
+"""
+Options, secrets and variables become `Settings`, or a list of everything that is wrong with them.
+
+Pure: what the operator gave comes in as mappings, once, at start. `dfproxy.dfp.options` says which options there are.
+Run as a program it prints `docs/options.md`.
+
+Source: DFP's environment and secrets; design of the command line.
+"""
+
+from __future__ import annotations
+
+import os.path
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from dfproxy.dfp.options import OPTIONS, Option, markdown
+from dfproxy.errors import InvalidSettings, Problem
+from dfproxy.model.listener import Listener
+from dfproxy.model.settings import Limits, Settings
+
+ROOT_STATE_DIR = "/var/lib/dfproxy"
+"""
+State folder of a proxy that runs as root (FHS: state of programs).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """
+    What an operator gave for one option.
+
+    Attributes:
+        option: which.
+        spelled: how it was given: `--port`, `PORT`, `secret dfp_port`.
+        texts: the text, several for a repeatable option.
+    """
+
+    option: Option
+    spelled: str
+    texts: tuple[str, ...]
+
+
+def read_settings(
+    options: Mapping[str, object],
+    environment: Mapping[str, str],
+    secrets: Mapping[str, str],
+    cpus: int = 1,
+    is_root: bool = False,
+) -> Settings:
+    """
+    Everything the operator chose; for each option the first of: option, secret, variable, default.
+
+    Args:
+        options: by name without dashes; None or absent: not given. A repeatable one is a list.
+        environment: variables; empty counts as not given.
+        secrets: contents by file name (`dfp_port`), or by path for files that a `..._FILE` variable names.
+        cpus: processors that `--workers auto` counts.
+        is_root: whether the process may write where root may.
+
+    Raises:
+        InvalidSettings: with every problem.
+    """
+    problems = [
+        Problem(f"--{name}", "", "there is no such option") for name in options if name not in _KNOWN_OPTION_NAMES
+    ]
+    chosen: dict[str, Any] = {}
+    for option in OPTIONS:
+        try:
+            given = _given(option, options, environment, secrets)
+        except _Unreadable as unreadable:
+            problems.append(unreadable.problem)
+            continue
+        if given is not None:
+            _parse(given, chosen, problems)
+    settings = _assemble(chosen, environment, max(1, cpus), is_root, problems)
+    if problems:
+        raise InvalidSettings(tuple(problems))
+    return settings
+
+
+def deferred(
+    options: Mapping[str, object], environment: Mapping[str, str], secrets: Mapping[str, str]
+) -> tuple[str, ...]:
+    """
+    One line for each option that was given, differs from its default and has no effect yet.
+
+    Args are those of `read_settings`, which has accepted them.
+    """
+    found = []
+    for option in OPTIONS:
+        given = _given(option, options, environment, secrets) if option.later else None
+        if given is not None and not _is_default(given):
+            found.append(f"{given.spelled}: {option.later} ({option.help})")
+    return tuple(found)
+
+
+def secrets_dir(options: Mapping[str, object], environment: Mapping[str, str]) -> str:
+    """
+    Where secrets are to be read from: needed before the secrets themselves.
+    """
+    given = options.get("secrets-dir")
+    return str(given) if given is not None else environment.get("SECRETS_DIR") or Settings().secrets_dir
+
+
+def files_named(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """
+    Paths that `..._FILE` variables name; their contents belong into the secrets that `read_settings` takes.
+    """
+    paths = (environment.get(f"{option.variable}_FILE", "") for option in OPTIONS if _has_file_form(option))
+    return tuple(path for path in paths if path)
+
+
+class _Unreadable(Exception):
+    """
+    A variable names a file whose content nobody could read.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.reason)
+        self.problem = problem
+
+
+_VARIABLES = frozenset(option.variable for option in OPTIONS)
+_KNOWN_OPTION_NAMES = frozenset(option.name for option in OPTIONS)
+
+
+def _has_file_form(option: Option) -> bool:
+    # CA_FILE is no variable CA with a suffix, but one of its own.
+    return f"{option.variable}_FILE" not in _VARIABLES
+
+
+def _given(
+    option: Option, options: Mapping[str, object], environment: Mapping[str, str], secrets: Mapping[str, str]
+) -> Given | None:
+    """
+    What was given for this option, by the strongest source that gave something.
+    """
+    value = options.get(option.name)
+    if value is not None and value != [] and value != ():
+        texts = tuple(map(str, value)) if isinstance(value, list | tuple) else (_as_text(value),)
+        return Given(option, f"--{option.name}", texts)
+    secret = secrets.get(option.secret, "").rstrip("\r\n")
+    if secret:
+        return Given(option, f"secret {option.secret}", _split(option, secret))
+    path = environment.get(f"{option.variable}_FILE", "") if _has_file_form(option) else ""
+    if path:
+        if path not in secrets:
+            raise _Unreadable(Problem(f"{option.variable}_FILE", path, "cannot be read"))
+        content = secrets[path].rstrip("\r\n")
+        if content:
+            return Given(option, f"{option.variable}_FILE", _split(option, content))
+    text = environment.get(option.variable, "")
+    if text:
+        return Given(option, option.variable, _split(option, text))
+    return None
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _split(option: Option, text: str) -> tuple[str, ...]:
+    if not option.repeats:
+        return (text,)
+    parts = text.split() if option.repeats == " " else text.split(option.repeats)
+    return tuple(part for part in parts if part.strip())
+
+
+def _parse(given: Given, chosen: dict[str, Any], problems: list[Problem]) -> None:
+    """
+    Put the value under the option's name, or say what is wrong with it.
+    """
+    values = []
+    for text in given.texts:
+        try:
+            values.append(given.option.parse(text))
+        except ValueError as error:
+            shown = "(not shown)" if given.option.hidden else text
+            problems.append(Problem(given.spelled, shown, str(error)))
+    if given.option.repeats:
+        chosen[given.option.name] = tuple(values)
+    elif values:
+        chosen[given.option.name] = values[0]
+
+
+def _is_default(given: Given) -> bool:
+    try:
+        return given.option.parse(given.texts[0]) == given.option.parse(given.option.default)
+    except ValueError:
+        return False
+
+
+def _assemble(
+    chosen: dict[str, Any], environment: Mapping[str, str], cpus: int, is_root: bool, problems: list[Problem]
+) -> Settings:
+    """
+    Put the values in their places, and check what concerns several of them.
+    """
+    plain: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
+    for option in OPTIONS:
+        if option.target and option.name in chosen:
+            place, _, attribute = option.target.rpartition(".")
+            (limits if place else plain)[attribute] = chosen[option.name]
+    workers = chosen.get("workers")
+    where, form = cast(tuple[str, str], chosen.get("access-log", ("", "json")))
+    if "access-log" not in chosen and chosen.get("debug"):
+        # DFP: DEBUG=true writes one httplog line for each request to standard output.
+        where, form = "-", "httplog"
+    plain["workers"] = cpus if workers is None else workers
+    plain["access_log"], plain["access_log_format"] = where, form
+    plain["in_swarm"] = chosen.get("mode") == "swarm"
+    plain["listeners"] = _listeners(chosen, problems)
+    if "state_dir" not in plain:
+        plain["state_dir"] = _state_dir(environment, is_root, problems)
+    _check_names(plain.get("names", ()), problems)
+    settings = Settings(**plain, limits=Limits(**limits))
+    _check_api(settings, problems)
+    return settings
+
+
+def _listeners(chosen: dict[str, Any], problems: list[Problem]) -> tuple[Listener, ...]:
+    """
+    Each port on each address. The same port twice is one if it is the same in all, else a problem.
+    """
+    ports = (*chosen.get("default-ports", Settings().listeners), *chosen.get("bind-ports", ()))
+    bound: dict[tuple[str, int], Listener] = {}
+    found: list[Listener] = []
+    for address in chosen.get("bind-address", ()) or ("",):
+        for port in ports:
+            listener = Listener(address, port.port, port.tls, port.options)
+            former = bound.get((address, port.port))
+            if former is None or port.port == 0:
+                bound[(address, port.port)] = listener
+                found.append(listener)
+            elif former != listener:
+                reason = "is given twice with different options, in --default-ports and --bind-ports together"
+                problems.append(Problem("--bind-ports", str(port.port), reason))
+    return tuple(found)
+
+
+def _state_dir(environment: Mapping[str, str], is_root: bool, problems: list[Problem]) -> str:
+    """
+    The folder of state when none is given (XDG base directories for users).
+    """
+    if is_root:
+        return ROOT_STATE_DIR
+    state_home = environment.get("XDG_STATE_HOME", "")
+    if os.path.isabs(state_home):
+        return os.path.join(state_home, "dfproxy")
+    home = environment.get("HOME", "")
+    if os.path.isabs(home):
+        return os.path.join(home, ".local", "state", "dfproxy")
+    problems.append(Problem("--state-dir", "", "give a folder: there is no home folder to put it in"))
+    return ""
+
+
+def _check_names(names: tuple[tuple[str, tuple[str, ...]], ...], problems: list[Problem]) -> None:
+    seen: set[str] = set()
+    for name, _ in names:
+        if name in seen:
+            problems.append(Problem("--resolve", name, "is given twice; give all its addresses at once"))
+        seen.add(name)
+
+
+def _check_api(settings: Settings, problems: list[Problem]) -> None:
+    """
+    The API cannot have a port that the data plane binds.
+    """
+    everywhere = ("", "0.0.0.0", "::")  # noqa: S104  compared with, not bound
+    for listener in settings.listeners:
+        overlap = (
+            settings.api_address == listener.address
+            or settings.api_address in everywhere
+            or listener.address in everywhere
+        )
+        if settings.api_port and settings.api_port == listener.port and overlap:
+            reason = "is also a port of the data plane; choose another for one of them"
+            problems.append(Problem("--port", str(settings.api_port), reason))
+            return
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())
