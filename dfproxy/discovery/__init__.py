@@ -1,0 +1,3 @@
+"""
+Who the servers are, and which services there are: sources beside the API.
+"""

@@ -1,0 +1,577 @@
+"""
+Who the servers of each destination are, from fixed names, IP literals and DNS; told to the data plane as they change.
+
+Decides when a name is asked and what becomes of an answer: what was known stays while DNS fails. How a name is asked is
+`dfproxy.discovery.names`. Work grows with what changes: all destinations with the same name share one `_Name`.
+
+Source: contract 4.11; HAProxy `resolvers` (hold, valid and obsolete times).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from random import Random
+from typing import Any, Protocol, cast
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from dfproxy.discovery.addresses import Answer, Verdict, literal, usual_form
+from dfproxy.interfaces import IDataPlane, INames
+from dfproxy.model.service import Destination, Endpoint, Service
+from dfproxy.model.settings import Settings
+from dfproxy.model.snapshot import Membership, ServerAddress
+
+FIRST_ANSWER_S = 1.0
+"""
+How long publishing waits for names, in seconds.
+"""
+
+HOT_INTERVAL_S = 2.0
+"""
+Between two questions for a name with traffic, in trouble, or new.
+"""
+
+CALM_INTERVAL_S = 30.0
+"""
+Between two questions for any other name.
+"""
+
+HOT_S = 60.0
+"""
+How long after traffic, a failed connect or its first mention a name is asked often.
+"""
+
+JITTER = 0.2
+"""
+Share of an interval that is left to chance, so that names learned together are not asked together for ever.
+"""
+
+ASK_NOW_PAUSE_S = 0.5
+"""
+Least time between two questions for one name when connects fail.
+"""
+
+QUESTIONS_PER_S = 500.0
+"""
+Questions a second, of all names together: a resolver in a container serves others too.
+"""
+
+BURST = 50.0
+"""
+Questions at once.
+"""
+
+ABSENT_S = 10.0
+"""
+How long a name must be said not to exist before its servers are dropped. Swarm takes the name of a service away for
+moments, during an update with one task.
+"""
+
+OFFER_S = 60.0
+"""
+How long it is remembered what `first_servers` answered, for the `keep` that follows.
+"""
+
+TOLD_AT_ONCE = 200
+"""
+Memberships pushed in one turn of the reactor: about 2 ms. More, of a name with thousands of destinations, wait a turn.
+"""
+
+Key = tuple[str, int]
+"""
+A destination: name of its service and its index.
+"""
+
+log = Logger()
+
+
+class AddressSource(Protocol):
+    """
+    What `Names` asks; in production `dfproxy.discovery.names.DnsAddresses`.
+    """
+
+    questions: int
+
+    def ask(self, name: str) -> Deferred[Answer]:
+        """
+        Learn the addresses of a name. The Deferred never fails.
+        """
+
+    def stop(self) -> Deferred[None]:
+        """
+        Let go of everything.
+        """
+
+
+@dataclass(eq=False, slots=True)
+class _Name:
+    """
+    One name that is asked, and who wants to know.
+
+    Attributes:
+        name: in its usual form.
+        addresses: what is known.
+        certain: whether that is the list that counts most (of tasks, where there are any).
+        answered: whether there was ever an answer.
+        reason: why there are no addresses, or why the last question failed; empty: all is well.
+        users: destinations in force, by key.
+        waiting: those that publish and wait for the first answer.
+        hot_until: asked often until then.
+        asked_at: when the last question began.
+        absent_since: since when it is said not to exist; None: it exists, or nobody knows.
+        due: when it is to be asked; None: it is being asked, or nobody cares.
+        asking: whether a question is under way.
+        again: ask once more when that is over.
+    """
+
+    name: str
+    addresses: tuple[str, ...] = ()
+    certain: bool = False
+    answered: bool = False
+    reason: str = "not asked yet"
+    users: dict[Key, None] = field(default_factory=dict)
+    waiting: list[_Waiting] = field(default_factory=list)
+    hot_until: float = 0.0
+    asked_at: float = float("-inf")
+    absent_since: float | None = None
+    due: float | None = None
+    asking: bool = False
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """
+    Where some servers of a destination come from: one endpoint, or the host of all.
+
+    Attributes:
+        fixed: addresses that never change; used if there is no name.
+        name: a name that is asked; None: the addresses are fixed.
+    """
+
+    fixed: tuple[str, ...]
+    name: _Name | None
+    port: int
+    weight: int
+
+
+@dataclass(eq=False, slots=True)
+class _Kept:
+    """
+    A destination in force.
+
+    Attributes:
+        parts: where its servers come from.
+        told: what the data plane was told last.
+    """
+
+    parts: tuple[_Part, ...]
+    told: Membership
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """
+    A publication that waits for names.
+    """
+
+    pending: set[str]
+    done: Deferred[None]
+
+
+@implementer(INames)
+class Names:
+    """
+    Knows the servers of every destination and tells the data plane when they change.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        data_plane: IDataPlane,
+        resolver: AddressSource,
+        random: Random | None = None,
+    ) -> None:
+        """
+        Args:
+            reactor: `IReactorTime`.
+            settings: gives the fixed names.
+            data_plane: is told of memberships.
+            resolver: asked for all other names.
+            random: only source of chance; None: seeded by the system.
+        """
+        self._clock = reactor
+        self._data_plane = data_plane
+        self._resolver = resolver
+        self._random = random or Random()
+        self._fixed = {usual_form(name): addresses for name, addresses in settings.names}
+        self._names: dict[str, _Name] = {}
+        self._kept: dict[Key, _Kept] = {}
+        self._indexes: dict[str, tuple[int, ...]] = {}
+        self._offers: OrderedDict[Key, tuple[float, Membership]] = OrderedDict()
+        self._epoch = 0
+        self._untold: OrderedDict[Key, None] = OrderedDict()
+        self._telling: Any = None
+        self._due: list[tuple[float, int, _Name]] = []
+        self._pushed = 0
+        self._wake: Any = None
+        self._tokens = BURST
+        self._tokens_at = reactor.seconds()
+        self._questions_seen = resolver.questions
+        self._stopped = False
+
+    def start(self) -> None:
+        """
+        Begin to ask names again and again. Before, they are asked once, when first mentioned.
+        """
+        self._stopped = False
+        self._arm()
+
+    def stop(self) -> Deferred[None]:
+        """
+        Ask nothing any more and close the resolver.
+        """
+        self._stopped = True
+        for call in (self._wake, self._telling):
+            if call is not None and call.active():
+                call.cancel()
+        self._wake = self._telling = None
+        return self._resolver.stop()
+
+    # --- INames ---
+
+    def first_servers(self, services: tuple[object, ...]) -> Deferred[tuple[Membership, ...]]:
+        """
+        Start to know these definitions; see `INames`.
+        """
+        parts = {
+            (service.name, destination.index): self._parts(destination)
+            for service in cast(tuple[Service, ...], services)
+            for destination in service.destinations
+        }
+        wanted = [part.name for of_one in parts.values() for part in of_one if part.name is not None]
+        unknown = {name.name: name for name in wanted if self._is_unknown(name)}
+        if not unknown:
+            return succeed(self._offer(parts))
+        waiting = _Waiting(set(unknown), Deferred())
+        for name in unknown.values():
+            name.waiting.append(waiting)
+            self._ask_soon(name, self._clock.seconds())
+        deadline = self._clock.callLater(FIRST_ANSWER_S, waiting.done.callback, None)
+        self._run_due()
+
+        def known(_: None) -> tuple[Membership, ...]:
+            if deadline.active():
+                deadline.cancel()
+            for name in unknown.values():
+                if waiting in name.waiting:
+                    name.waiting.remove(waiting)
+            return self._offer(parts)
+
+        return waiting.done.addCallback(known)
+
+    def keep(self, services: tuple[object, ...]) -> None:
+        """
+        These are in force; see `INames`.
+        """
+        now = self._clock.seconds()
+        for service in cast(tuple[Service, ...], services):
+            indexes = tuple(destination.index for destination in service.destinations)
+            for index in self._indexes.get(service.name, ()):
+                if index not in indexes:
+                    self._drop((service.name, index))
+            self._indexes[service.name] = indexes
+            for destination in service.destinations:
+                self._keep((service.name, destination.index), destination, now)
+        self._run_due()
+
+    def forget(self, names: tuple[str, ...]) -> None:
+        """
+        These are gone; see `INames`.
+        """
+        for name in names:
+            for index in self._indexes.pop(name, ()):
+                self._drop((name, index))
+
+    # --- for the rest of the leader ---
+
+    def ask_now(self, service: str, index: int) -> None:
+        """
+        A connect to a server of this destination failed: its addresses may be old. Asked at most twice a second.
+        """
+        now = self._clock.seconds()
+        for name in self._names_of((service, index)):
+            name.hot_until = now + HOT_S
+            if name.asking:
+                name.again = True
+            else:
+                self._ask_soon(name, max(now, name.asked_at + ASK_NOW_PAUSE_S))
+        self._run_due()
+
+    def busy(self, service: str, index: int) -> None:
+        """
+        This destination has traffic: for the next minute its names are asked often.
+        """
+        now = self._clock.seconds()
+        for name in self._names_of((service, index)):
+            name.hot_until = now + HOT_S
+            if not name.asking:
+                self._ask_soon(name, now + self._interval(HOT_INTERVAL_S))
+
+    def members_of(self, service: str, index: int) -> tuple[ServerAddress, ...]:
+        """
+        Servers of a destination in force; empty if it is not known.
+        """
+        kept = self._kept.get((service, index))
+        return _servers(kept.parts) if kept is not None else ()
+
+    def memberships(self) -> tuple[Membership, ...]:
+        """
+        Of every destination in force what the data plane was told last: for a new worker.
+        """
+        return tuple(kept.told for kept in self._kept.values())
+
+    def unresolved(self) -> Mapping[str, str]:
+        """
+        Names in use that have no address, each with the reason.
+        """
+        return {name.name: name.reason for name in self._names.values() if name.users and not name.addresses}
+
+    # --- destinations ---
+
+    def _parts(self, destination: Destination) -> tuple[_Part, ...]:
+        endpoints = destination.endpoints or (Endpoint(destination.host, destination.port),)
+        return tuple(self._part(endpoint) for endpoint in endpoints)
+
+    def _part(self, endpoint: Endpoint) -> _Part:
+        """
+        Fixed names come before all, so that a test or an operator can redirect anything.
+        """
+        name = usual_form(endpoint.host)
+        fixed = self._fixed.get(name)
+        if fixed is None and (address := literal(endpoint.host)):
+            fixed = (address,)
+        if fixed is not None:
+            return _Part(fixed, None, endpoint.port, endpoint.weight)
+        known = self._names.get(name)
+        if known is None:
+            known = self._names[name] = _Name(name, hot_until=self._clock.seconds() + HOT_S)
+        return _Part((), known, endpoint.port, endpoint.weight)
+
+    def _is_unknown(self, name: _Name) -> bool:
+        """
+        Whether publishing should wait for an answer: there was none yet, or only bad ones, and not just now.
+        """
+        if name.addresses:
+            return False
+        return not name.answered or name.asking or self._clock.seconds() - name.asked_at >= ASK_NOW_PAUSE_S
+
+    def _offer(self, parts: Mapping[Key, tuple[_Part, ...]]) -> tuple[Membership, ...]:
+        now = self._clock.seconds()
+        while self._offers and next(iter(self._offers.values()))[0] < now - OFFER_S:
+            self._offers.popitem(last=False)
+        offered = []
+        for key, of_one in parts.items():
+            membership = self._membership(key, _servers(of_one))
+            offered.append(membership)
+            self._offers.pop(key, None)
+            self._offers[key] = (now, membership)
+        return tuple(offered)
+
+    def _membership(self, key: Key, servers: tuple[ServerAddress, ...]) -> Membership:
+        self._epoch += 1
+        return Membership(key[0], key[1], self._epoch, servers)
+
+    def _keep(self, key: Key, destination: Destination, now: float) -> None:
+        parts = self._parts(destination)
+        former = self._kept.get(key)
+        wanted = {part.name.name: part.name for part in parts if part.name is not None}
+        if former is not None:
+            self._let_go(key, former, wanted)
+        for name in wanted.values():
+            name.users[key] = None
+            if not name.asking and name.due is None:
+                first = now if not name.answered else now + self._interval(HOT_INTERVAL_S)
+                self._ask_soon(name, first)
+        # What first_servers said travelled with the change. Something newer may have been told about the former
+        # definition since then: the data plane holds whatever has the higher epoch.
+        _, offer = self._offers.pop(key, (0.0, None))
+        last = former.told if former is not None else None
+        if offer is not None and (last is None or offer.epoch > last.epoch):
+            last = offer
+        if last is None:
+            # The change came without servers: a data plane has an empty list for it.
+            last = Membership(key[0], key[1], 0)
+        kept = self._kept[key] = _Kept(parts, last)
+        self._tell(key, kept)
+
+    def _drop(self, key: Key) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._let_go(key, kept, {})
+        self._untold.pop(key, None)
+        self._offers.pop(key, None)
+
+    def _let_go(self, key: Key, kept: _Kept, wanted: Mapping[str, _Name]) -> None:
+        for part in kept.parts:
+            if part.name is not None and part.name.name not in wanted:
+                part.name.users.pop(key, None)
+
+    def _names_of(self, key: Key) -> Iterable[_Name]:
+        kept = self._kept.get(key)
+        return () if kept is None else (part.name for part in kept.parts if part.name is not None)
+
+    # --- telling ---
+
+    def _tell(self, key: Key, kept: _Kept) -> None:
+        """
+        Push the servers of one destination if they are others than it knows.
+        """
+        servers = _servers(kept.parts)
+        if servers != kept.told.servers:
+            kept.told = self._membership(key, servers)
+            self._data_plane.members(kept.told)
+
+    def _tell_users(self, name: _Name) -> None:
+        self._untold.update(dict.fromkeys(name.users))
+        if self._telling is None:
+            self._tell_some()
+
+    def _tell_some(self) -> None:
+        self._telling = None
+        for _ in range(min(TOLD_AT_ONCE, len(self._untold))):
+            key, _ = self._untold.popitem(last=False)
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._tell(key, kept)
+        if self._untold and not self._stopped:
+            self._telling = self._clock.callLater(0, self._tell_some)
+
+    # --- asking ---
+
+    def _interval(self, interval_s: float) -> float:
+        return interval_s * (1 - JITTER * self._random.random())
+
+    def _ask_soon(self, name: _Name, at: float) -> None:
+        """
+        Ask at that time, unless that happens earlier anyway.
+        """
+        if not name.asking and (name.due is None or at < name.due):
+            name.due = at
+            self._pushed += 1
+            heappush(self._due, (at, self._pushed, name))
+
+    def _run_due(self) -> None:
+        """
+        Ask what is due, as far as the rate allows.
+        """
+        if self._wake is not None and self._wake.active():
+            self._wake.cancel()
+        self._wake = None
+        if self._stopped:
+            return
+        now = self._clock.seconds()
+        self._refill(now)
+        while self._due and self._due[0][0] <= now and self._tokens >= 1:
+            at, _, name = heappop(self._due)
+            if name.due != at:
+                continue  # asked earlier, or moved: a younger entry stands for it
+            name.due = None
+            if name.users or name.waiting:
+                self._ask(name, now)
+                self._spend()
+            else:
+                self._names.pop(name.name, None)
+        self._arm()
+
+    def _arm(self) -> None:
+        """
+        Wake up when the next name is due and there is a question to spend.
+        """
+        if self._stopped or not self._due or (self._wake is not None and self._wake.active()):
+            return
+        wait = self._due[0][0] - self._clock.seconds()
+        if self._tokens < 1:
+            wait = max(wait, (1 - self._tokens) / QUESTIONS_PER_S)
+        self._wake = self._clock.callLater(max(wait, 0.0), self._run_due)
+
+    def _refill(self, now: float) -> None:
+        self._spend()
+        self._tokens = min(BURST, self._tokens + (now - self._tokens_at) * QUESTIONS_PER_S)
+        self._tokens_at = now
+
+    def _spend(self) -> None:
+        """
+        Take off the questions really put since the last time: one name may have cost several, or none.
+        """
+        self._tokens -= self._resolver.questions - self._questions_seen
+        self._questions_seen = self._resolver.questions
+
+    def _ask(self, name: _Name, now: float) -> None:
+        name.asking, name.again, name.asked_at = True, False, now
+        self._resolver.ask(name.name).addCallback(self._answered, name).addErrback(
+            lambda failure: log.failure("the answer for {name} is lost", failure=failure, name=name.name)
+        )
+
+    def _answered(self, answer: Answer, name: _Name) -> None:
+        name.asking = False
+        if self._stopped:
+            return
+        now = self._clock.seconds()
+        changed = self._learn(name, answer, now)
+        name.answered = True
+        waiting, name.waiting = name.waiting, []
+        if changed:
+            self._tell_users(name)
+        for publication in waiting:
+            publication.pending.discard(name.name)
+            if not publication.pending and not publication.done.called:
+                publication.done.callback(None)
+        if name.again:
+            self._ask_soon(name, max(now, name.asked_at + ASK_NOW_PAUSE_S))
+        hot = now < name.hot_until or name.absent_since is not None and bool(name.addresses)
+        self._ask_soon(name, now + self._interval(HOT_INTERVAL_S if hot else CALM_INTERVAL_S))
+        self._run_due()
+
+    def _learn(self, name: _Name, answer: Answer, now: float) -> bool:
+        """
+        Take over an answer.
+
+        Returns:
+            Whether the addresses are others now.
+        """
+        former, former_reason = name.addresses, name.reason
+        if answer.verdict is Verdict.FOUND and (answer.certain or not (name.certain and former)):
+            name.addresses, name.certain, name.reason = answer.addresses, answer.certain, ""
+            name.absent_since = None
+        elif answer.verdict is Verdict.ABSENT:
+            name.reason = answer.reason
+            if name.absent_since is None:
+                name.absent_since = now
+            if now - name.absent_since >= ABSENT_S or not former:
+                name.addresses = ()
+        else:
+            # What was known stays: old servers are better than none, and health sees to those that are gone.
+            name.reason, name.absent_since = answer.reason or "uncertain answer", None
+        if name.reason and not former_reason:
+            log.warn("name {name}: {reason}", name=name.name, reason=name.reason)
+        elif former_reason and not name.reason and name.answered:
+            log.info("name {name} is known again", name=name.name)
+        return name.addresses != former
+
+
+def _servers(parts: tuple[_Part, ...]) -> tuple[ServerAddress, ...]:
+    """
+    All servers, sorted by address as text (DFP numbers them so), each once.
+    """
+    found: dict[tuple[str, int], ServerAddress] = {}
+    for part in parts:
+        for host in part.fixed if part.name is None else part.name.addresses:
+            found.setdefault((host, part.port), ServerAddress(host, part.port, part.weight))
+    return tuple(found[key] for key in sorted(found))

@@ -1,0 +1,263 @@
+"""
+The command line: `twistd dfproxy [options]` becomes `Settings`, and `Settings` become a service.
+
+Reads the surroundings (variables, secrets, processors) once and hands them on. No reactor is imported here: which one
+there is must be open until the options are read.
+
+Source: the table `dfproxy.dfp.options`; Twisted's `usage.Options`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from twisted.application.service import IService
+from twisted.logger import Logger
+from twisted.python import usage
+
+from dfproxy.dfp.options import BY_NAME, GROUPS, OPTIONS, Option
+from dfproxy.dfp.settings import deferred, files_named, read_settings, secrets_dir
+from dfproxy.errors import DfproxyError, InvalidSettings
+from dfproxy.model.settings import Settings
+
+SECRET_LIMIT_BYTES = 1 << 20
+"""
+Largest secret that is read: Docker itself allows 500 KB.
+"""
+
+EXAMPLE = """\
+Example: an API on port 8080, HTTP on port 8000, and one service from the start:
+
+  twistd -n dfproxy --default-ports 8000 --resolve go-demo=127.0.0.1 \\
+      --service 'serviceName=go-demo&servicePath=/demo&port=9000'
+
+Each option may also be given as the environment variable or secret that docs/options.md names.
+"""
+
+log = Logger()
+
+# Twisted leaves its options unannotated; mypy takes calls of them for untyped otherwise.
+_Base: Any = usage.Options
+
+
+class Options(usage.Options):
+    """
+    Options of `twistd dfproxy`, all from the one table.
+
+    After parsing, `settings` holds what was understood and `deferred` a line for each option without effect yet.
+    """
+
+    synopsis = "[options]"
+    longdesc = EXAMPLE
+    optParameters = [[option.name, None, None, option.help] for option in OPTIONS if not option.repeats]
+    optFlags = [["check-config", None, "print what was understood and exit"]]
+
+    def __init__(
+        self,
+        environment: Mapping[str, str] | None = None,
+        config_text_dir: str = "/cfg",
+        cpus: int | None = None,
+    ) -> None:
+        """
+        Args:
+            environment: variables; None: those of the process.
+            config_text_dir: the table is kept as text in this folder if it exists and nothing else is said.
+            cpus: processors; None: those that this process may use.
+        """
+        _Base.__init__(self)
+        self._environment = dict(os.environ if environment is None else environment)
+        self._cpus = len(os.sched_getaffinity(0)) if cpus is None else cpus
+        if os.path.isdir(config_text_dir) and not self._environment.get("CONFIG_TEXT"):
+            self._environment["CONFIG_TEXT"] = os.path.join(config_text_dir, "haproxy.cfg")
+        self.settings = Settings()
+        self.deferred: tuple[str, ...] = ()
+
+    def parseOptions(self, options: Any = None) -> None:
+        """
+        Read the command line.
+
+        Under twistd a wrong one ends the process here, with its problems only: twistd would print the whole help first.
+
+        Raises:
+            usage.UsageError: with one line for each problem, unless twistd asked.
+        """
+        if self.parent is None:
+            _Base.parseOptions(self, options)
+            return
+        try:
+            _Base.parseOptions(self, options)
+        except usage.UsageError as error:
+            _exit_with(str(error).splitlines())
+
+    def parseArgs(self, *arguments: str) -> None:
+        """
+        There are none beside options.
+        """
+        if arguments:
+            raise usage.UsageError(f"{arguments[0]}: is no option; --help lists them")
+
+    def postOptions(self) -> None:
+        """
+        Make settings of everything that was given.
+        """
+        given = {name: value for name, value in self.items() if name in BY_NAME}
+        secrets = self._secrets(given)
+        try:
+            self.settings = read_settings(given, self._environment, secrets, self._cpus, os.geteuid() == 0)
+            self.deferred = deferred(given, self._environment, secrets)
+        except InvalidSettings as invalid:
+            raise usage.UsageError(str(invalid)) from invalid
+        if self["check-config"]:
+            self._print_understood()
+            raise SystemExit(0)
+
+    def _secrets(self, given: Mapping[str, object]) -> dict[str, str]:
+        """
+        Secrets by file name, and files that variables name by path.
+        """
+        folder = Path(secrets_dir(given, self._environment))
+        try:
+            files = sorted(path for path in folder.iterdir() if path.name.startswith("dfp_") and path.is_file())
+        except FileNotFoundError:
+            files = []
+        except OSError as error:
+            raise usage.UsageError(f"--secrets-dir={folder}: {error.strerror}") from error
+        found = {path.name: _content(path) for path in files}
+        for name in files_named(self._environment):
+            if os.path.isfile(name):
+                found[name] = _content(Path(name))
+        return found
+
+    def _print_understood(self) -> None:
+        for name in self.settings.__dataclass_fields__:
+            if name != "limits":
+                sys.stdout.write(f"{name} = {getattr(self.settings, name)!r}\n")
+        for name in self.settings.limits.__dataclass_fields__:
+            sys.stdout.write(f"limits.{name} = {getattr(self.settings.limits, name)!r}\n")
+        for line in self.deferred:
+            sys.stdout.write(f"note: {line}\n")
+
+    def getUsage(self, width: int | None = None) -> str:
+        """
+        The help: options by group, an example, and the strategies, orders and conditions found.
+        """
+        columns = max(60, width or shutil.get_terminal_size().columns)
+        parts = [f"Usage: twistd [twistd options] dfproxy {self.synopsis}\n"]
+        for group in GROUPS:
+            parts.append(f"\n{group}:\n")
+            parts += (_help(option, columns) for option in OPTIONS if option.group == group)
+        parts.append("\nAbout this program:\n")
+        parts.append(_entry("--check-config", "print what was understood and exit", columns))
+        parts.append(_entry("--version", "print the version and exit", columns))
+        parts.append(_entry("--help", "print this and exit", columns))
+        parts.append(f"\n{self.longdesc}\n")
+        parts.append(_plugins_found(self.get("plugins") or ()))
+        return "".join(parts)
+
+    def opt_version(self) -> NoReturn:
+        """
+        Print the version and exit.
+        """
+        from dfproxy import __version__
+
+        sys.stdout.write(f"dfproxy {__version__}\n")
+        raise SystemExit(0)
+
+
+def _repeatable(option: Option) -> Callable[[Options, str], None]:
+    """
+    The method that `usage.Options` looks for, for an option that may come several times.
+    """
+
+    def opt(self: Options, value: str) -> None:
+        self.opts.setdefault(option.name, []).append(value)
+
+    opt.__doc__ = option.help
+    return opt
+
+
+for _option in OPTIONS:
+    if _option.repeats:
+        setattr(Options, f"opt_{_option.name.replace('-', '_')}", _repeatable(_option))
+
+
+def makeService(options: Options) -> IService:
+    """
+    Build everything and say what is without effect yet.
+
+    Raises:
+        SystemExit: something cannot be built; its one line is on standard error.
+    """
+    # Imports the reactor, which must not happen before the options are read.
+    from dfproxy.service import make_service
+
+    for line in options.deferred:
+        log.warn("{line}", line=line)
+    try:
+        service: IService = make_service(options.settings)
+        return service
+    except DfproxyError as error:
+        _exit_with(str(error).splitlines())
+
+
+def _exit_with(problems: Iterable[str]) -> NoReturn:
+    """
+    End the process with these lines on standard error.
+    """
+    for line in problems:
+        sys.stderr.write(f"dfproxy: {line}\n")
+    raise SystemExit(1)
+
+
+def _content(path: Path) -> str:
+    """
+    Text of a secret.
+
+    Raises:
+        usage.UsageError: it cannot be read, is too long, or is no text.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(SECRET_LIMIT_BYTES + 1)
+        if len(content) > SECRET_LIMIT_BYTES:
+            raise usage.UsageError(f"{path}: is longer than {SECRET_LIMIT_BYTES} bytes")
+        return content.decode()
+    except OSError as error:
+        raise usage.UsageError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise usage.UsageError(f"{path}: is no UTF-8 text") from error
+
+
+def _help(option: Option, columns: int) -> str:
+    default = f" [{option.default}]" if option.default else ""
+    later = f"; {option.later}" if option.later else ""
+    return _entry(f"--{option.name} {option.kind}", f"{option.help}{default}{later}", columns)
+
+
+def _entry(left: str, right: str, columns: int) -> str:
+    """
+    One option of the help: its form, and beside or below it what it means.
+    """
+    lines = textwrap.wrap(right, columns - 36)
+    head = f"  {left:<33} "
+    if len(left) > 33:
+        head = f"  {left}\n{' ' * 36}"
+    return head + f"\n{' ' * 36}".join(lines) + "\n"
+
+
+def _plugins_found(folders: Iterable[str]) -> str:
+    """
+    Strategies, orders and conditions that may be named, including those of further folders.
+    """
+    try:
+        from dfproxy.control.strategies import Strategies
+    except ImportError as error:
+        # The help must work even where a dependency of the rest is broken.
+        return f"Strategies are not known: {error}\n"
+    return f"{Strategies.load(tuple(folders)).describe()}\n"
