@@ -14,8 +14,9 @@ from dfproxy.api.access import CallQueue, parameters
 from dfproxy.api.control import Control
 from dfproxy.api.request import Request, Verb
 from dfproxy.api.slices import Slices
-from dfproxy.dfp import answers
+from dfproxy.dfp import answers, haproxy
 from dfproxy.model.service import Service
+from dfproxy.model.settings import Settings
 
 
 class Config(Verb):
@@ -39,21 +40,21 @@ class Config(Verb):
         control = self._control
         if parameters(request).value("type").lower() == "json":
             services = tuple(control.publisher.snapshot.services.values())
-            await self._slices.send(request, b"application/json", as_json(services))
+            await self._slices.send(request, b"application/json", as_json(services, control.settings))
             return
-        await self._slices.send(request, b"text/plain; charset=utf-8", self._text())
+        routes, default = control.routes()
+        revision, quarantined = control.publisher.snapshot.revision, control.quarantined()
+        text = haproxy.render(control.settings, routes, default, control.names.members_of, revision, quarantined)
+        await self._slices.send(request, b"text/plain; charset=utf-8", text)
 
-    def _text(self) -> Iterator[str]:
-        raise NotImplementedError
 
-
-def as_json(services: Iterable[Service]) -> Iterator[str]:
+def as_json(services: Iterable[Service], settings: Settings) -> Iterator[str]:
     """
     An object of all services by name, one a part.
     """
     before = "{"
     for service in services:
-        (entry,) = answers.config((service,)).items()
+        (entry,) = answers.config((service,), settings).items()
         yield f"{before}{msgspec.json.encode(entry[0]).decode()}:{msgspec.json.encode(entry[1]).decode()}"
         before = ","
     yield "{}" if before == "{" else "}"

@@ -84,15 +84,12 @@ class Metrics(Verb):
         """
         control = self._control
         snapshot = control.publisher.snapshot
-        routes, default = control.routes()
-        count = 0 if default is None else 1
-        for _ in routes:
-            count += 1
-            if count % 256 == 0:
-                yield ""
+        routes = 0
         backends_up: dict[str, bool] = {}
         quarantined = control.quarantined()
         for service in snapshot.services.values():
+            if service.name not in quarantined:
+                routes += len(service.destinations)
             for destination in service.destinations:
                 members = control.names.members_of(service.name, destination.index)
                 backends_up[destination.backend_name] = bool(members) and service.name not in quarantined
@@ -103,7 +100,7 @@ class Metrics(Verb):
                 revision=snapshot.revision.number,
                 digest=snapshot.revision.digest,
                 services=len(snapshot.services),
-                routes=count,
+                routes=routes,
                 workers=len(asked),
                 workers_alive=sum(answer is not None for answer in asked),
                 quarantined=quarantined,

@@ -18,14 +18,18 @@ from dfproxy.dfp import answers
 
 class Ping(Verb):
     """
-    Says only that the control plane runs.
+    Says only that the control plane runs, and which definitions are in force.
     """
+
+    def __init__(self, control: Control) -> None:
+        super().__init__()
+        self._control = control
 
     def render(self, request: Request) -> int:
         """
         The same for every method.
         """
-        write_answer(request, Answer(200, answers.plain("OK", "")))
+        write_answer(request, Answer(200, answers.plain("OK", "", self._control.publisher.snapshot.revision)))
         return NOT_DONE_YET
 
 

@@ -9,7 +9,7 @@ Source: contract 2.3 (ODDITY-02, ODDITY-03), 8.6, 10.5.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from twisted.internet.defer import Deferred
 from twisted.web import resource
@@ -20,8 +20,26 @@ from dfproxy.api.request import Request
 from dfproxy.dfp import answers
 from dfproxy.dfp import reconfigure as dialect
 from dfproxy.errors import InvalidBalance, InvalidRoute, InvalidService, Problem, Refused, Superseded
+from dfproxy.model.snapshot import Revision
 
-DISTRIBUTE_LATER = "distribute=true: passing the call on to other replicas comes later; say distribute=false"
+DISTRIBUTE = InvalidService(
+    (Problem("distribute", "true", "passing a call on to other replicas is not supported yet; say distribute=false"),)
+)
+"""
+What `distribute=true` is answered. To ignore it would leave the other replicas with former definitions, unnoticed.
+"""
+
+SUPERSEDED = "a later change of this service, asked for at the same time, is in force instead"
+"""
+Told to a caller whose change another one has overtaken.
+"""
+
+
+def changed(result: object) -> Deferred[Revision]:
+    """
+    The result of a publisher's change, with its type; the interface has none.
+    """
+    return cast("Deferred[Revision]", result)
 
 
 class Reconfigure(resource.Resource):
@@ -48,24 +66,23 @@ class Reconfigure(resource.Resource):
     async def _change(self, request: Request) -> Answer:
         control = self._control
         given = parameters(request)
-        name = given.value("serviceName")
         try:
             reading = dialect.read(given.query, given.form, control.settings, control.strategies.parse_balance)
         except InvalidService as error:
-            return Answer(409 if error.nothing_to_route else 400, answers.refused(name, error.problems))
+            name = dialect.name_of(given.query, given.form)
+            status = 409 if error.nothing_to_route else 400
+            return Answer(status, answers.refused(name, str(error), error.problems))
         if reading.distribute:
-            problem = Problem("distribute", "true", DISTRIBUTE_LATER)
-            return Answer(400, answers.refused(name, (problem,)))
-        if reading.withdraws:
-            changed = control.publisher.withdraw((reading.name,))
-        else:
-            changed = control.publisher.publish((reading.service,))
-        accepted: dict[str, Any] = answers.accepted(reading)
+            return Answer(400, answers.refused(reading.name, str(DISTRIBUTE), DISTRIBUTE.problems, reading.shown))
+        message = ""
         try:
-            await cast("Deferred[object]", changed)
+            if reading.service is None:
+                revision = await changed(control.publisher.withdraw((reading.name,)))
+            else:
+                revision = await changed(control.publisher.publish((reading.service,)))
         except Superseded:
             # Done from the caller's point of view: what it wanted to replace is replaced, by something newer.
-            accepted["Message"] = "a later definition of this service, sent at the same time, is in force instead"
+            revision, message = control.publisher.snapshot.revision, SUPERSEDED
         except (Refused, InvalidRoute, InvalidBalance) as error:
-            return Answer(400, answers.refused(name, (Problem("", "", str(error)),)))
-        return Answer(200, accepted)
+            return Answer(400, answers.refused(reading.name, str(error), (), reading.shown))
+        return Answer(200, answers.accepted(reading, revision) | {"Message": message})

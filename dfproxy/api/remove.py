@@ -6,16 +6,12 @@ Source: contract 2.4.
 
 from __future__ import annotations
 
-from typing import cast
-
-from twisted.internet.defer import Deferred
-
-from dfproxy.api.access import Answer, CallQueue, parameters, refusal
+from dfproxy.api.access import Answer, CallQueue, parameters
 from dfproxy.api.control import Control
-from dfproxy.api.reconfigure import DISTRIBUTE_LATER
+from dfproxy.api.reconfigure import DISTRIBUTE, SUPERSEDED, changed
 from dfproxy.api.request import Request, Verb
 from dfproxy.dfp import answers
-from dfproxy.errors import Superseded
+from dfproxy.errors import Problem, Superseded
 
 
 class Remove(Verb):
@@ -38,12 +34,13 @@ class Remove(Verb):
         given = parameters(request)
         name = given.value("serviceName")
         if not name:
-            return refusal(400, "serviceName: which service to remove is missing")
+            problem = Problem("serviceName", "", "is missing; give the name of the service to remove")
+            return Answer(400, answers.refused("", f"{problem.parameter}: {problem.reason}", (problem,)))
         if given.flag("distribute"):
-            return refusal(400, DISTRIBUTE_LATER)
-        removed = answers.removed(name)
+            return Answer(400, answers.refused(name, str(DISTRIBUTE), DISTRIBUTE.problems))
+        publisher, message = self._control.publisher, ""
         try:
-            await cast("Deferred[object]", self._control.publisher.withdraw((name,)))
+            revision = await changed(publisher.withdraw((name,)))
         except Superseded:
-            removed["Message"] = "a later definition of this service, sent at the same time, is in force instead"
-        return Answer(200, removed)
+            revision, message = publisher.snapshot.revision, SUPERSEDED
+        return Answer(200, answers.removed(name, revision) | {"Message": message})

@@ -57,11 +57,11 @@ def make_root(control: Control) -> resource.Resource:
     for name, verb in (
         (b"reconfigure", Reconfigure(control, changes)),
         (b"remove", Remove(control, changes)),
-        (b"reload", Reload(changes)),
+        (b"reload", Reload(control, changes)),
         (b"config", Config(control, long_answers, slices)),
         (b"cert", Cert(changes)),
         (b"certs", Certs()),
-        (b"ping", Ping()),
+        (b"ping", Ping(control)),
         (b"ready", Ready(control)),
         (b"successfulinitreload", InitialReload(control)),
         (b"metrics", Statistics(control, long_answers, slices)),

@@ -1,0 +1,126 @@
+"""
+Stand-ins for what is behind the API, where running the real thing would be no part of the test.
+
+Each provides its interface, which tests/unit/api/test_control.py verifies, and keeps a list of what it was asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from dfproxy.errors import InvalidBalance
+from dfproxy.interfaces import IDataPlane, IPublisher
+from dfproxy.model.service import Balance, Service
+from dfproxy.model.snapshot import Membership, Revision, ServerAddress, Snapshot
+
+
+@implementer(IPublisher)
+class FakePublisher:
+    """
+    Puts in force what it is given, at once or when told.
+
+    Attributes:
+        snapshot: what is in force.
+        calls: what was asked, as `("publish", names)` or `("withdraw", names)`.
+        held: changes that wait for `release`, if `hold` was set.
+        failure: what every change fails with; None: none does.
+    """
+
+    def __init__(self) -> None:
+        self.snapshot = Snapshot()
+        self.calls: list[tuple[str, tuple[str, ...]]] = []
+        self.hold = False
+        self.held: list[Callable[[], None]] = []
+        self.failure: Exception | None = None
+
+    def publish(self, services: tuple[Service, ...]) -> Deferred[Revision]:
+        self.calls.append(("publish", tuple(service.name for service in services)))
+        return self._change({**self.snapshot.services, **{service.name: service for service in services}})
+
+    def withdraw(self, names: tuple[str, ...]) -> Deferred[Revision]:
+        self.calls.append(("withdraw", names))
+        return self._change({name: each for name, each in self.snapshot.services.items() if name not in names})
+
+    def release(self) -> None:
+        """
+        Let the first held change happen.
+        """
+        self.held.pop(0)()
+
+    def _change(self, services: dict[str, Service]) -> Deferred[Revision]:
+        if self.failure is not None:
+            return fail(self.failure)
+        if not self.hold:
+            return succeed(self._in_force(services))
+        done: Deferred[Revision] = Deferred()
+        self.held.append(lambda: done.callback(self._in_force(services)))
+        return done
+
+    def _in_force(self, services: dict[str, Service]) -> Revision:
+        number = self.snapshot.revision.number + 1
+        self.snapshot = Snapshot(Revision(number, f"{number:032x}"), services)
+        return self.snapshot.revision
+
+
+@implementer(IDataPlane)
+class FakeDataPlane:
+    """
+    Agrees to everything.
+
+    Attributes:
+        calls: what was asked, in order.
+        answers: what `query` answers.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, object]] = []
+        self.answers: list[Any] = [{}]
+
+    def prepare(self, change: object) -> Deferred[None]:
+        self.calls.append(("prepare", change))
+        return succeed(None)
+
+    def commit(self, revision: Revision) -> Deferred[None]:
+        self.calls.append(("commit", revision))
+        return succeed(None)
+
+    def abort(self, revision: Revision) -> None:
+        self.calls.append(("abort", revision))
+
+    def members(self, membership: Membership) -> None:
+        self.calls.append(("members", membership))
+
+    def query(self, what: str, argument: object) -> Deferred[list[Any]]:
+        self.calls.append(("query", what))
+        return succeed(self.answers)
+
+
+class FakeMembers:
+    """
+    Knows the servers it was given, by service and index.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, int], tuple[ServerAddress, ...]] = {}
+
+    def members_of(self, service: str, index: int) -> tuple[ServerAddress, ...]:
+        return self.known.get((service, index), ())
+
+
+class FakeStrategies:
+    """
+    Knows `roundrobin` and `hdr(...)`.
+    """
+
+    def parse_balance(self, text: str) -> Balance:
+        name, _, rest = text.partition("(")
+        if name not in ("roundrobin", "hdr"):
+            raise InvalidBalance(f"unknown strategy {name}; known are hdr, roundrobin")
+        return Balance(name, tuple(rest.rstrip(")").split()))
+
+    def describe(self) -> list[dict[str, Any]]:
+        return [{"name": "roundrobin", "description": "Each in turn."}]
