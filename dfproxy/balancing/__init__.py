@@ -1,0 +1,3 @@
+"""
+Which server answers: one family of strategies in each module.
+"""

@@ -1,0 +1,3 @@
+"""
+Changing what runs: the one door, plugins, preparing and committing.
+"""

@@ -1,0 +1,3 @@
+"""
+Strategies, without a request in flight anywhere.
+"""

@@ -1,0 +1,3 @@
+"""
+Changing what runs, with plain values and a clock of our own.
+"""

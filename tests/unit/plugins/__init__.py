@@ -1,0 +1,3 @@
+"""
+The built-in plugins keep the contracts that anyone's do.
+"""
