@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
+from errno import EINPROGRESS
+from ssl import SSLContext, SSLError
 from typing import Any
 
 from twisted.internet import tcp
@@ -19,6 +21,8 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 from dfproxy.uv.stepping import Steps
+from dfproxy.uv.surroundings import Reactor, failure_of
+from dfproxy.uv.tls import HANDSHAKE_TIMEOUT_S, SHUTDOWN_TIMEOUT_S, NamedContext
 from dfproxy.uv.transport import Transport
 
 
@@ -34,6 +38,7 @@ class Client(Transport):
     connector: Connector | None
     realAddress: tuple[Any, ...]
 
+    _tlsClientDefault = True
     _steps: Steps | None = None
     _socket: socket.socket | None = None
     _watched = False
@@ -48,7 +53,7 @@ class Client(Transport):
         Raises:
             OverflowError: the port is none.
         """
-        super().__init__(connector.reactor)
+        super().__init__(connector.uv_reactor)
         self.connector = connector
         host, port = connector.host, connector.port
         if not 0 <= port <= 65535:
@@ -61,8 +66,7 @@ class Client(Transport):
             self._start(self.addr)
         else:
             resolving = connector.reactor.resolve(host)
-            resolving.addCallback(lambda address: self._start((address, port)))
-            resolving.addErrback(lambda failure: self.failIfNotConnected(failure.value))
+            resolving.addCallbacks(lambda address: self._start((address, port)), self._unresolved)
 
     def _start(self, address: tuple[Any, ...]) -> None:
         if self.connector is None:
@@ -71,12 +75,17 @@ class Client(Transport):
         try:
             if self.connector.bindAddress is None and (len(address) == 2 or not address[3]):
                 # The short way: uvloop makes the socket and connects it. Scope ids it would look up in a thread.
-                coroutine = self.reactor.loop.create_connection(self._itself, address[0], address[1])
+                coroutine = self.reactor.loop.create_connection(
+                    self._itself, address[0], address[1], **self.connector.tls_arguments
+                )
                 self._steps = Steps(coroutine, self._attempt_failed)
             else:
                 self._connect_own_socket(address)
         except OSError as problem:
             self._attempt_failed(problem)
+
+    def _unresolved(self, failure: Failure) -> None:
+        self.failIfNotConnected(failure.value or UserError())  # type: ignore[no-untyped-call]  # Twisted's
 
     def _itself(self) -> Any:
         return self
@@ -93,9 +102,9 @@ class Client(Transport):
             try:
                 bind(connection, binding)
             except OSError as problem:
-                raise ConnectBindError(problem.args[0], problem.args[1]) from problem
+                raise ConnectBindError(problem.args[0], problem.args[1]) from problem  # type: ignore[no-untyped-call]  # Twisted's
         error = connection.connect_ex(address)
-        if error in (0, 115):
+        if error in (0, EINPROGRESS):
             self._watched = True
             self.reactor.loop.add_writer(connection.fileno(), self._own_socket_ready)
         else:
@@ -111,12 +120,17 @@ class Client(Transport):
             self._attempt_failed(OSError(error, os.strerror(error)))
         else:
             self._socket = None
-            coroutine = self.reactor.loop.create_connection(self._itself, sock=connection)
+            assert self.connector is not None
+            coroutine = self.reactor.loop.create_connection(
+                self._itself, sock=connection, **self.connector.tls_arguments
+            )
             self._steps = Steps(coroutine, self._attempt_failed)
 
     def _attempt_failed(self, problem: Exception) -> None:
         self._steps = None
-        reason = problem if isinstance(problem, ConnectBindError) else getConnectError(problem)
+        reason: BaseException = problem
+        if isinstance(problem, OSError) and not isinstance(problem, SSLError):
+            reason = getConnectError(problem)  # type: ignore[no-untyped-call]  # Twisted's is untyped
         # Later, since the connector may still be in its `connect`.
         self.reactor.loop.call_soon(self.failIfNotConnected, reason)
 
@@ -139,13 +153,13 @@ class Client(Transport):
                 self.reactor.loop.remove_writer(self._socket.fileno())
             self._socket.close()
             self._socket = None
-        connector.connectionFailed(Failure(reason))
+        connector.connectionFailed(failure_of(reason))
 
     def stopConnecting(self) -> None:
         """
         Give the attempt up.
         """
-        self.failIfNotConnected(UserError())
+        self.failIfNotConnected(UserError())  # type: ignore[no-untyped-call]  # Twisted's
 
     def build(self) -> IProtocol | None:
         """
@@ -199,7 +213,7 @@ def bind(connection: socket.socket, binding: Any) -> None:
     """
     if isinstance(binding, tuple):
         binding = tcp.makeBinding(*binding)
-    own = binding if isinstance(binding, tcp._Binding) else binding._binding
+    own: Any = binding
     if own._reuseAddress:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if own._reusePort:
@@ -213,7 +227,33 @@ def bind(connection: socket.socket, binding: Any) -> None:
 class Connector(tcp.Connector):
     """
     Twisted's connector with uvloop's connecting.
+
+    Attributes:
+        tls_arguments: what uvloop is told about TLS; empty for a plain connection. Then the attempt includes the
+            handshake, and so does its time-out.
     """
+
+    def __init__(
+        self,
+        host: str,
+        port: Any,
+        factory: Any,
+        timeout: float,
+        bindAddress: Any,
+        reactor: Any,
+        context: SSLContext | NamedContext | None = None,
+    ) -> None:
+        super().__init__(host, port, factory, timeout, bindAddress, reactor)
+        self.uv_reactor: Reactor = reactor
+        self.tls_arguments: dict[str, Any] = {}
+        if context is not None:
+            named = context if isinstance(context, NamedContext) else NamedContext(context, host)
+            self.tls_arguments = {
+                "ssl": named.context,
+                "server_hostname": named.name,
+                "ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S,
+                "ssl_shutdown_timeout": SHUTDOWN_TIMEOUT_S,
+            }
 
     def _makeTransport(self) -> Any:
         return Client(self)

@@ -19,7 +19,9 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.logger import Logger
 
 from dfproxy.uv.stepping import Steps, at_once
-from dfproxy.uv.transport import Reactor, Transport
+from dfproxy.uv.surroundings import Reactor
+from dfproxy.uv.tls import HANDSHAKE_TIMEOUT_S, SHUTDOWN_TIMEOUT_S
+from dfproxy.uv.transport import Transport
 
 log = Logger()
 
@@ -31,8 +33,8 @@ def backlog_of(listener: socket.socket) -> int:
     """
     Tell how many connections may wait in the accept queue of a listening socket.
 
-    uvloop calls listen() again on a socket that already listens; with this number that changes nothing, which matters where the
-    socket is shared with another process.
+    uvloop calls listen() again on a socket that already listens; with this number that changes nothing, which matters
+    where the socket is shared with another process.
     """
     try:
         information = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BACKLOG_OFFSET + 4)
@@ -77,6 +79,9 @@ class Port(tcp.Port):
     A listening TCP socket whose connections are accepted by uvloop.
 
     `pauseProducing` and `resumeProducing` stop accepting and go on; connections queue in the kernel meanwhile.
+
+    Attributes:
+        tls_context: of uvloop's TLS; None for plain connections. With it a protocol exists only after the handshake.
     """
 
     transport: Any = Accepted
@@ -101,8 +106,16 @@ class Port(tcp.Port):
         backlog = backlog_of(self.socket) if self._shared_backlog else self.backlog
         duplicate = self.socket.dup()
         try:
+            reactor: Any = self.reactor
+            tls_arguments: dict[str, Any] = {}
+            if self.tls_context is not None:
+                tls_arguments = {
+                    "ssl": self.tls_context,
+                    "ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S,
+                    "ssl_shutdown_timeout": SHUTDOWN_TIMEOUT_S,
+                }
             self._server = at_once(
-                self.reactor.loop.create_server(self._accept, sock=duplicate, backlog=backlog, ssl=self.tls_context)
+                reactor.loop.create_server(self._accept, sock=duplicate, backlog=backlog, **tls_arguments)
             )
         except BaseException:
             duplicate.close()
@@ -143,7 +156,7 @@ def adopt_connection(reactor: Reactor, descriptor: int, family: int, factory: IP
     transport = Accepted(reactor)
     transport.factory = factory
     Steps(
-        reactor.loop.connect_accepted_socket(lambda: transport, connection),  # type: ignore[type-var]  # a protocol by shape
+        reactor.loop.connect_accepted_socket(lambda: transport, connection),
         lambda problem: log.warn("A connection could not be adopted: {problem}", problem=problem),
     )
     return transport

@@ -1,7 +1,8 @@
 """
 The uv reactor: Twisted's asyncio reactor on a uvloop loop, with uvloop's transports for TCP and TLS.
 
-`twistd --reactor uv`, `install()` before anything imports `twisted.internet.reactor`, or `UvReactor()` for a reactor of one's own.
+`twistd --reactor uv`, or `install()` before anything imports `twisted.internet.reactor`, or `UvReactor()` for a reactor
+of one's own.
 UNIX sockets, datagrams, processes, timers and threads stay as Twisted's asyncio reactor has them.
 
 Source: twisted.internet.asyncioreactor; twisted.internet.interfaces (IReactorTCP, IReactorSSL, IReactorSocket).
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from ssl import SSLContext
 from typing import Any
 
 import uvloop
@@ -21,11 +23,12 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.base import ReactorBase
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from dfproxy.uv.client import Connector
 from dfproxy.uv.ports import Port, adopt_connection
-from dfproxy.uv.transport import StillPaused, Transport
+from dfproxy.uv.surroundings import StillPaused, failure_of
+from dfproxy.uv.tls import NamedContext
+from dfproxy.uv.transport import Transport
 
 log = Logger()
 
@@ -48,7 +51,7 @@ class ChildSignal:
         Watch for SIGCHLD, and reap what ended before.
         """
         self._before = signal.signal(signal.SIGCHLD, self._child_ended)
-        process.reapAllProcesses()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        process.reapAllProcesses()
 
     def uninstall(self) -> None:
         """
@@ -66,8 +69,8 @@ class UvReactor(AsyncioSelectorReactor):
 
     Attributes:
         loop: the uvloop loop it runs on.
-        transports: the open TCP and TLS connections. The reactor keeps them, so that a connection that neither reads nor writes
-            is not lost to the garbage collector.
+        transports: the open TCP and TLS connections. The reactor keeps them, so that a connection that neither reads
+            nor writes is not lost to the garbage collector.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -80,7 +83,7 @@ class UvReactor(AsyncioSelectorReactor):
         self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop() if loop is None else loop
         self.transports: set[Transport] = set()
         self.loop.set_exception_handler(self._report)
-        super().__init__(self.loop)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().__init__(self.loop)
 
     def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """
@@ -93,7 +96,7 @@ class UvReactor(AsyncioSelectorReactor):
         if problem is None:
             log.error("{message}", message=message, context=context)
         else:
-            log.failure("{message}", Failure(problem, type(problem), problem.__traceback__), message=message)
+            log.failure("{message}", failure_of(problem), message=message)
 
     def _signalsFactory(self) -> SignalHandling:
         return _MultiSignalHandling((ReactorBase._signalsFactory(self), ChildSignal(self.loop)))
@@ -121,6 +124,50 @@ class UvReactor(AsyncioSelectorReactor):
         connector.connect()
         return connector
 
+    # IReactorSSL
+
+    def listenSSL(
+        self, port: Any, factory: IProtocolFactory, contextFactory: Any, backlog: int = 50, interface: str = ""
+    ) -> Any:
+        """
+        Listen for TLS.
+
+        Args:
+            contextFactory: an `ssl.SSLContext` for uvloop's TLS, or Twisted's context factories for Twisted's.
+
+        Raises:
+            CannotListenError: the address is not to be had.
+        """
+        if not isinstance(contextFactory, SSLContext):
+            return super().listenSSL(port, factory, contextFactory, backlog, interface)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        listening = Port(port, factory, backlog, interface, self)
+        listening._type = "TLS"
+        listening.tls_context = contextFactory
+        listening.startListening()
+        return listening
+
+    def connectSSL(
+        self,
+        host: str,
+        port: Any,
+        factory: Any,
+        contextFactory: Any,
+        timeout: float = 30,
+        bindAddress: Any = None,
+    ) -> Any:
+        """
+        Connect with TLS.
+
+        Args:
+            contextFactory: an `ssl.SSLContext` (the server proves `host`) or a `NamedContext` for uvloop's TLS, or
+                Twisted's context factories for Twisted's.
+        """
+        if not isinstance(contextFactory, (SSLContext, NamedContext)):
+            return super().connectSSL(host, port, factory, contextFactory, timeout, bindAddress)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        connector = Connector(host, port, factory, timeout, bindAddress, self, contextFactory)
+        connector.connect()
+        return connector
+
     # IReactorSocket
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: Any, factory: IProtocolFactory) -> Any:
@@ -130,6 +177,18 @@ class UvReactor(AsyncioSelectorReactor):
         if addressFamily not in INTERNET:
             return super().adoptStreamPort(fileDescriptor, addressFamily, factory)  # type: ignore[no-untyped-call]  # Twisted's is untyped
         port = Port._fromListeningDescriptor(self, fileDescriptor, addressFamily, factory)
+        port.startListening()
+        return port
+
+    def adoptTLSPort(
+        self, fileDescriptor: int, addressFamily: Any, factory: IProtocolFactory, context: SSLContext
+    ) -> Port:
+        """
+        Accept on a socket that already listens, with uvloop's TLS; duplicated, the caller closes his.
+        """
+        port = Port._fromListeningDescriptor(self, fileDescriptor, addressFamily, factory)
+        port._type = "TLS"
+        port.tls_context = context
         port.startListening()
         return port
 
@@ -165,4 +224,4 @@ def install(loop: asyncio.AbstractEventLoop | None = None) -> None:
 
     reactor = UvReactor(loop)
     asyncio.set_event_loop(reactor.loop)
-    installReactor(reactor)
+    installReactor(reactor)  # type: ignore[no-untyped-call]  # Twisted's is untyped

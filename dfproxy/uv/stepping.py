@@ -1,8 +1,8 @@
 """
 Runs uvloop's coroutines without a Task.
 
-uvloop makes its transports in coroutines that wait at most for one or two futures. A Task for each of them costs more than the
-rest of accepting a connection; sending into the coroutine by hand does the same.
+uvloop makes its transports in coroutines that wait for one or two futures at most. A Task for each of them would cost
+more than the rest of accepting a connection; sending into the coroutine by hand does the same.
 """
 
 from __future__ import annotations
@@ -38,19 +38,25 @@ class Steps:
     One coroutine under way.
     """
 
-    __slots__ = ("_coroutine", "_failed", "_waiter")
+    __slots__ = ("_coroutine", "_done", "_failed", "_waiter")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], failed: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        failed: Callable[[Exception], None],
+        done: Callable[[Any], None] | None = None,
+    ) -> None:
         """
         Run to the first wait.
 
         Args:
             coroutine: waits only for asyncio futures.
-            failed: told what the coroutine raised, possibly before this returns. Success is not told: the transport's
-                `connection_made` has told it before.
+            failed: told what the coroutine raised, possibly before this returns.
+            done: told what it returned; None where the transport's `connection_made` tells enough.
         """
         self._coroutine: Coroutine[Any, Any, Any] | None = coroutine
         self._failed = failed
+        self._done = done
         self._waiter: Future[Any] | None = None
         self._step(None)
 
@@ -63,14 +69,16 @@ class Steps:
             return
         try:
             self._waiter = waiter = coroutine.send(None)
-        except StopIteration:
+        except StopIteration as end:
             self._coroutine = self._waiter = None
-        except Exception as problem:
+            if self._done is not None:
+                self._done(end.value)
+        except Exception as problem:  # noqa: BLE001  # handed on whole
             self._coroutine = self._waiter = None
             self._failed(problem)
         else:
             # What a Task does to show that the future is being waited for.
-            waiter._asyncio_future_blocking = False  # type: ignore[attr-defined]  # asyncio's own protocol, not in typeshed
+            waiter._asyncio_future_blocking = False
             waiter.add_done_callback(self._step)
 
     def cancel(self) -> None:
