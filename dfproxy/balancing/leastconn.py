@@ -6,8 +6,8 @@ For long exchanges: WebSockets, databases, queries of unequal length.
 A heap is kept by what is told of each exchange, so no pick looks at all servers. Three numbers make a load:
 exchanges here (`in_flight`), those of the other workers (`elsewhere`), and picks whose connection is still being
 made: without these a new server would get every request that comes in before its first connection stands.
-`elsewhere` changes without a call; so each pick also looks at one further server in turn, and all are seen again
-within as many picks as there are servers.
+`elsewhere` changes without a call; so each fourth pick also looks at one further server in turn, and all are seen
+again within four times as many picks as there are servers.
 
 Source: HAProxy `balance leastconn` (`lb_fwlc.c`).
 """
@@ -29,6 +29,11 @@ How long picks may wait for their connection before they are forgotten, in secon
 a connection in a data centre takes milliseconds.
 """
 
+LOOK_BITS = 2
+"""
+One pick in 2**2 looks at a further server: this costs a quarter of looking at each pick.
+"""
+
 SLACK = 64
 """
 How many outdated heap entries are kept beyond three for each server before the heap is made anew.
@@ -44,14 +49,16 @@ class Seat:
         pending: picks that were not followed by `taken` yet.
         pending_since: clock when pending ones were first noticed; None: not noticed.
         due: decides among equals, as in `roundrobin`.
+        interval: 1/weight.
         entry: its valid entry in the heap; all others of this seat are outdated.
     """
 
-    __slots__ = ("due", "entry", "load", "pending", "pending_since", "server", "weight")
+    __slots__ = ("due", "entry", "interval", "load", "pending", "pending_since", "server", "weight")
 
     def __init__(self, server: IServer, due: float) -> None:
         self.server = server
         self.weight: int = server.weight
+        self.interval = 1 / self.weight
         self.due = due
         self.load = 0
         self.pending = 0
@@ -109,9 +116,10 @@ class LeastConn(Balancer):
             elif seat.weight != server.weight:
                 seat.due = self._now + max(seat.due - self._now, 0.0) * seat.weight / server.weight
                 seat.weight = server.weight
+                seat.interval = 1 / server.weight
             self._seats[server] = seat
         self._row = list(self._seats.values())
-        self._look = 0
+        self._look = len(servers) << LOOK_BITS
         self._rebuild()
 
     def pick(self, request: IRequest) -> IServer | None:
@@ -121,7 +129,10 @@ class LeastConn(Balancer):
         heap = self._heap
         if not heap:
             return None
-        self._look_at_another()
+        look = self._look = self._look - 1
+        if not look & (1 << LOOK_BITS) - 1:
+            self._look_at(look >> LOOK_BITS)
+            heap = self._heap
         while True:
             entry = heap[0]
             seat = entry[3]
@@ -135,13 +146,17 @@ class LeastConn(Balancer):
             seat.load = load  # busier than it was: down with it, and look again
             seat.entry = (load / seat.weight, seat.due, next(self._number), seat)
             heapreplace(heap, seat.entry)
-        now = self._now = max(self._now, entry[1])
+        due = entry[1]
+        if due > self._now:
+            self._now = due
+        else:
+            due = self._now
         load += 1
         seat.load = load
         seat.pending += 1
-        seat.due = now + 1 / seat.weight
-        seat.entry = (load / seat.weight, seat.due, next(self._number), seat)
-        heapreplace(heap, seat.entry)
+        seat.due = due = due + seat.interval
+        seat.entry = entry = (load / seat.weight, due, next(self._number), seat)
+        heapreplace(heap, entry)
         return server
 
     def taken(self, server: IServer) -> None:
@@ -162,12 +177,13 @@ class LeastConn(Balancer):
         if seat is not None:
             self._see(seat)
 
-    def _look_at_another(self) -> None:
+    def _look_at(self, place: int) -> None:
         """
-        See one server again, each in its turn, and forget picks of it that came to nothing.
+        See one server again, and forget picks of it that came to nothing.
         """
-        look = self._look = self._look - 1 if self._look > 0 else len(self._row) - 1
-        seat = self._row[look]
+        if place == 0:
+            self._look = len(self._row) << LOOK_BITS
+        seat = self._row[place]
         if seat.pending and self.clock is not None:
             now = self.clock.seconds()
             if seat.pending_since is None:
