@@ -1,0 +1,359 @@
+"""
+The data plane of this process: what can fail happens in `prepare`, beside what runs; `commit` swaps one pointer.
+
+Live backends are found by identity `(service, index)`, so that whatever a change does not concern is not touched.
+
+Used directly with `--workers 0` and inside each worker otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from dfproxy.balancing.roundrobin import RoundRobin
+from dfproxy.control.strategies import Strategies
+from dfproxy.errors import InvalidBalance, InvalidRoute, Refused
+from dfproxy.exchange.traffic import Traffic
+from dfproxy.frontend.site import ProxySite
+from dfproxy.interfaces import IBalancer, IDataPlane
+from dfproxy.model.service import Balance, Destination, Route, Service
+from dfproxy.model.settings import Settings
+from dfproxy.model.snapshot import Change, Membership, Revision
+from dfproxy.observe.cells import Cells
+from dfproxy.observe.prometheus import Totals
+from dfproxy.routing.compile import TableBuilder
+from dfproxy.routing.table import EMPTY, Current, RouteTable
+from dfproxy.upstream.live import LiveBackend, LiveServer
+
+log = Logger()
+
+FRONTEND_CELL = 1
+"""
+Shared cell of the frontend's counters (`dfproxy.observe.cells`).
+"""
+
+DRAIN_LOOK_S = 0.1
+"""
+How often a drain looks whether it is done, in seconds.
+"""
+
+Key = tuple[str, int]
+
+
+class _Prepared:
+    """
+    A change that is ready: what `commit` puts in place.
+    """
+
+    def __init__(self, change: Change, table: RouteTable) -> None:
+        self.change = change
+        self.table = table
+        self.backends: dict[Key, LiveBackend] = {}
+        self.definitions: list[tuple[LiveBackend, Service, Destination, IBalancer | None]] = []
+        self.retired: list[Key] = []
+        self.quarantined: dict[str, str] = {}
+
+
+@implementer(IDataPlane)
+class LocalDataPlane:
+    """
+    Carries traffic in this process.
+
+    Args:
+        settings: options.
+        traffic: what exchanges share.
+        site: the factory of listeners.
+        current: the pointer to the table; the site's resource looks up there.
+        strategies: where balancers, the order and conditions come from.
+        random: the source of chance for balancers.
+        cells: shared counters, None without workers.
+
+    Attributes:
+        site: as given.
+        quarantined: services that could not be loaded, with the reason.
+        ask_names: called with service and index when all its connections fail; None: nobody to ask.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        traffic: Traffic,
+        site: ProxySite,
+        current: Current,
+        strategies: Strategies,
+        random: Random,
+        cells: Cells | None = None,
+    ) -> None:
+        self._settings = settings
+        self._traffic = traffic
+        self.site = site
+        self._current = current
+        self._strategies = strategies
+        self._random = random
+        self._cells = cells
+        self._services: dict[str, Service] = {}
+        self._backends: dict[Key, LiveBackend] = {}
+        self._active: set[LiveServer] = set()
+        self._prepared: _Prepared | None = None
+        self._revision = Revision()
+        self._key = strategies.orders[settings.route_order].key
+        self.quarantined: dict[str, str] = {}
+        self.ask_names: Callable[[str, int], None] | None = None
+        if cells is not None:
+            traffic.frontend.cell = FRONTEND_CELL
+
+    # --- definitions -----------------------------------------------------------------------------------------
+
+    def prepare(self, change: object) -> Deferred[None]:
+        """
+        See `IDataPlane`.
+        """
+        assert isinstance(change, Change)
+        try:
+            self._prepared = self._prepare(change)
+        except Refused as error:
+            return fail(error)
+        return succeed(None)
+
+    def _prepare(self, change: Change) -> _Prepared:
+        previous = EMPTY if change.whole else self._current.table
+        builder = TableBuilder(previous, self._key, self._strategies.conditions)
+        prepared = _Prepared(change, previous)
+        removed = set(change.removed)
+        if change.whole:
+            removed.update(self._services.keys() - {service.name for service in change.services})
+        for name in removed:
+            builder.remove(name)
+            prepared.retired += self._keys(name)
+        for service in change.services:
+            try:
+                self._add(service, builder, prepared)
+            except (InvalidRoute, InvalidBalance) as error:
+                if not change.whole:
+                    raise Refused(f"{service.name}: {error}") from error
+                prepared.quarantined[service.name] = str(error)
+        prepared.table = builder.build()
+        return prepared
+
+    def _add(self, service: Service, builder: TableBuilder, prepared: _Prepared) -> None:
+        before = self._services.get(service.name)
+        same_balance = before is not None and before.balance == service.balance
+        targets: list[LiveBackend] = []
+        definitions: list[tuple[LiveBackend, Service, Destination, IBalancer | None]] = []
+        for destination in service.destinations:
+            key = (service.name, destination.index)
+            backend = self._backends.get(key)
+            balancer: IBalancer | None = None
+            if backend is None:
+                backend = self._backend(service, destination, self._balancer(service.balance, prepared, service.name))
+            elif not same_balance or service.name in self.quarantined:
+                balancer = self._balancer(service.balance, prepared, service.name)
+            targets.append(backend)
+            definitions.append((backend, service, destination, balancer))
+        builder.add(service, targets)
+        prepared.definitions += definitions
+        kept = {destination.index for destination in service.destinations}
+        prepared.retired += [key for key in self._keys(service.name) if key[1] not in kept]
+        for target, destination in zip(targets, service.destinations):
+            prepared.backends[service.name, destination.index] = target
+
+    def _backend(self, service: Service, destination: Destination, balancer: IBalancer) -> LiveBackend:
+        traffic = self._traffic
+        return LiveBackend(service, destination, balancer, traffic.clock, traffic.connector.try_connect)
+
+    def _balancer(self, balance: Balance, prepared: _Prepared, name: str) -> IBalancer:
+        try:
+            return self._strategies.build(balance, self._traffic.clock, self._random)
+        except InvalidBalance as error:
+            if not prepared.change.whole:
+                raise
+            prepared.quarantined[name] = str(error)
+            return RoundRobin()  # never told of a server: its routes answer 503
+
+    def _keys(self, name: str) -> list[Key]:
+        service = self._services.get(name)
+        return [] if service is None else [(name, destination.index) for destination in service.destinations]
+
+    def commit(self, revision: object) -> Deferred[None]:
+        """
+        See `IDataPlane`.
+        """
+        prepared, self._prepared = self._prepared, None
+        assert prepared is not None and prepared.change.revision == revision, "commit without its prepare"
+        change = prepared.change
+        self._current.table = prepared.table
+        self._backends.update(prepared.backends)
+        for backend, service, destination, balancer in prepared.definitions:
+            backend.define(service, destination)
+            if balancer is not None:
+                backend.use(balancer)
+        cells = {(name, index): cell for name, index, cell in change.cells}
+        for key, backend in prepared.backends.items():
+            if key in cells:
+                backend.tally.cell = cells[key]
+        for name in change.removed:
+            self._services.pop(name, None)
+        if change.whole:
+            self._services = {}
+            self.quarantined = {}
+        for service in change.services:
+            self._services[service.name] = service
+            self.quarantined.pop(service.name, None)
+        self.quarantined.update(prepared.quarantined)
+        for membership in change.memberships:
+            self.members(membership)
+        for key in prepared.retired:
+            retired = self._backends.pop(key, None)
+            if retired is not None:
+                retired.retire()
+        self._revision = change.revision
+        return succeed(None)
+
+    def abort(self, revision: object) -> None:
+        """
+        See `IDataPlane`.
+        """
+        self._prepared = None
+
+    def members(self, membership: object) -> None:
+        """
+        See `IDataPlane`.
+        """
+        assert isinstance(membership, Membership)
+        backend = self._backends.get((membership.service, membership.index))
+        if backend is not None and membership.service not in self.quarantined:
+            backend.members(membership)
+
+    # --- questions -------------------------------------------------------------------------------------------
+
+    def query(self, what: str, argument: object) -> Deferred[list[Any]]:
+        """
+        See `IDataPlane`.
+
+        `ping` -> True; `quarantine` -> name to reason; `revision` -> [number, digest]; `transports` -> the classes of
+        the transports of up to 100 client connections and of kept server connections; `stats` -> counts.
+        """
+        if what == "quarantine":
+            return succeed([dict(self.quarantined)])
+        if what == "revision":
+            return succeed([[self._revision.number, self._revision.digest]])
+        if what == "transports":
+            return succeed([self._transports()])
+        if what == "stats":
+            return succeed([self._stats()])
+        return succeed([True])
+
+    def _transports(self) -> dict[str, list[str]]:
+        clients = list(self.site.sessions_open)[:100]
+        servers = [
+            connection for backend in self._backends.values() for server in backend.servers for connection in server.idle
+        ]
+        return {
+            "client": [_class_of(session.transport) for session in clients],
+            "server": [_class_of(getattr(connection, "transport", None)) for connection in servers[:100]],
+        }
+
+    def _stats(self) -> dict[str, int]:
+        frontend = self._traffic.frontend
+        servers = [server for backend in self._backends.values() for server in backend.servers]
+        return {
+            "client_connections": len(self.site.sessions_open),
+            "accepted": frontend.connections,
+            "backends": len(self._backends),
+            "servers": len(servers),
+            "in_flight": sum(server.in_flight for server in servers),
+            "idle_upstreams": sum(len(server.idle) for server in servers),
+            "ejected": sum(server.record.ejected for server in servers),
+        }
+
+    def routes(self) -> tuple[Iterator[tuple[Route, object]], Route | None]:
+        """
+        The effective routes in winning order, each with its backend, and the default route.
+        """
+        default = self._current.table.default
+        route = Route(default.service, default.destination) if isinstance(default, LiveBackend) else None
+        return self._current.table.routes(), route
+
+    def totals(self) -> Iterator[Totals]:
+        """
+        What was counted in this process.
+        """
+        yield Totals("frontend", "", "", "", self._traffic.frontend.values())
+        for (name, _), backend in list(self._backends.items()):
+            values = [backend.tally.values(), *(server.values() for server in backend.servers)]
+            summed = tuple(sum(column) for column in zip(*values))
+            yield Totals("backend", backend.destination.backend_name, name, "", summed, up=bool(backend.usable))
+            for server in backend.servers:
+                yield Totals(
+                    "server",
+                    backend.destination.backend_name,
+                    name,
+                    server.name,
+                    server.values(),
+                    up=not server.record.ejected,
+                    weight=server.weight,
+                )
+
+    # --- counters --------------------------------------------------------------------------------------------
+
+    def counters(self) -> None:
+        """
+        Write what changed to the shared cells, and read what the other workers have in flight at the servers that
+        were busy here; called each 0.1 s.
+        """
+        cells = self._cells
+        traffic = self._traffic
+        dirty, traffic.dirty = traffic.dirty, []
+        for tally in dirty:
+            tally.dirty = False
+            if cells is not None and tally.cell:
+                cells.write(tally.cell, tally.values())
+        if cells is None:
+            return
+        servers = {tally for tally in dirty if isinstance(tally, LiveServer) and tally.cell}
+        for server in servers | self._active:
+            server.elsewhere = cells.elsewhere(server.cell)
+        self._active = servers
+
+    # --- the end ---------------------------------------------------------------------------------------------
+
+    def drain(self, deadline_s: float) -> Deferred[None]:
+        """
+        Let what is under way end; accepting has stopped already.
+
+        Args:
+            deadline_s: what is still open after so many seconds is cut.
+
+        Returns:
+            Deferred: None when nothing is open any more.
+        """
+        traffic, site = self._traffic, self.site
+        traffic.draining = True
+        site.close_idle()
+        done: Deferred[None] = Deferred()
+        until = traffic.clock.seconds() + deadline_s
+
+        def look() -> None:
+            site.close_idle()
+            if site.sessions_open and traffic.clock.seconds() < until:
+                return
+            site.abort_all()
+            looking.stop()
+            done.callback(None)
+
+        looking = LoopingCall(look)
+        looking.clock = traffic.clock
+        looking.start(DRAIN_LOOK_S, now=False)
+        return done
+
+
+def _class_of(transport: object) -> str:
+    kind = type(transport)
+    return f"{kind.__module__}.{kind.__qualname__}"

@@ -1,0 +1,3 @@
+"""
+Joining the two sides: one request and its response.
+"""

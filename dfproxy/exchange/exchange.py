@@ -1,0 +1,526 @@
+"""
+One request and its response, from route to ending.
+
+An exchange joins a `Downstream` (the client's side of one request, whatever its protocol) and a `ServerConnection`.
+It picks the server, retries, counts, and ends exactly once. It keeps the backend with which it began, whatever changes
+meanwhile. What it holds is let go when it ends, so that no cycle stays behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall
+
+from dfproxy.exchange.retry import IDEMPOTENT, LONE_ATTEMPTS, LONGEST_LONE_PAUSE_S, REPLAY_BYTES
+from dfproxy.exchange.traffic import Traffic
+from dfproxy.model.ending import (
+    CLIENT_GONE,
+    COMPLETE,
+    CONNECT_FAILED,
+    CONNECT_TIMEOUT,
+    NO_SERVER,
+    SERVER_GARBAGE,
+    TUNNEL_CLOSED,
+    Ending,
+)
+from dfproxy.upstream.http1 import ServerConnection
+from dfproxy.upstream.live import LiveBackend, LiveServer
+from dfproxy.wire.framing import CHUNKED, chunk
+from dfproxy.wire.h1 import RequestHead, ResponseHead, trailer_fields
+
+
+class Downstream(Protocol):
+    """
+    The client's side of one request. Calls come in this order: any number of `interim`; then `refuse`, or `respond`
+    and what follows it; nothing after `refuse`, `cut`, `end`, or `respond` with `ended`.
+    """
+
+    def interim(self, head: ResponseHead) -> None:
+        """
+        Pass on a 1xx.
+        """
+
+    def respond(self, head: ResponseHead, pieces: Sequence[bytes], ended: bool) -> int:
+        """
+        Begin the response; returns the bytes written.
+        """
+
+    def body(self, pieces: Sequence[bytes]) -> None:
+        """
+        More of the response's body.
+        """
+
+    def end(self, pieces: Sequence[bytes], trailers: bytes) -> None:
+        """
+        The rest of it; `trailers` are checked field lines, or b"".
+        """
+
+    def refuse(self, ending: Ending) -> None:
+        """
+        Nothing has been said: give an answer of our own.
+        """
+
+    def cut(self) -> None:
+        """
+        The response has begun and cannot be completed: it must not look complete.
+        """
+
+    def switched(self, data: bytes) -> None:
+        """
+        Bytes of the tunnel from the server.
+        """
+
+    def server_half_closed(self) -> None:
+        """
+        No more bytes will come through the tunnel.
+        """
+
+    def hold_request(self) -> None:
+        """
+        Stop reading the request's body (or the tunnel).
+        """
+
+    def resume_request(self) -> None:
+        """
+        Go on reading it.
+        """
+
+
+class Exchange:
+    """
+    One request and its response.
+
+    Args:
+        traffic: what all share.
+        downstream: the client's side.
+        request: the head.
+        backend: where it goes.
+
+    Attributes:
+        connection: the connection that carries it; None before and after.
+        server: the server of the present attempt; None before and after.
+        request_ended: all of the request has been taken over.
+        responding: the response has begun.
+        over: it has ended.
+    """
+
+    __slots__ = (
+        "_failed_at",
+        "_head",
+        "_pause",
+        "_pieces",
+        "_pieces_bytes",
+        "answered",
+        "attempts",
+        "backend",
+        "bytes_in",
+        "bytes_out",
+        "connection",
+        "downstream",
+        "over",
+        "request",
+        "request_ended",
+        "responding",
+        "server",
+        "started",
+        "status",
+        "traffic",
+        "tunnelling",
+    )
+
+    def __init__(self, traffic: Traffic, downstream: Downstream, request: RequestHead, backend: LiveBackend) -> None:
+        self.traffic = traffic
+        self.downstream = downstream
+        self.request = request
+        self.backend = backend
+        self.connection: ServerConnection | None = None
+        self.server: LiveServer | None = None
+        self._head = b""
+        self._pieces: list[bytes] | None = None  # of the body, sent or not; None: there are none, or too many to keep
+        self._pieces_bytes = 0
+        self._failed_at: list[LiveServer] | None = None
+        self._pause: IDelayedCall | None = None
+        self.request_ended = False
+        self.responding = False
+        self.tunnelling = False
+        self.over = False
+        self.status = 0
+        self.attempts = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.answered = 0.0
+        self.started = traffic.monotonic()
+
+    @property
+    def backend_name(self) -> str:
+        """
+        For the log.
+        """
+        return self.backend.destination.backend_name
+
+    @property
+    def server_name(self) -> str:
+        """
+        For the log.
+        """
+        return self.server.name if self.server is not None else "-"
+
+    # --- the request -----------------------------------------------------------------------------------------
+
+    def begin(self, head: bytes, pieces: Sequence[bytes], ended: bool, trailers: bytes = b"") -> None:
+        """
+        Send the request.
+
+        Args:
+            head: the request's head as the server gets it.
+            pieces: what of the body is there already.
+            ended: that is all of it.
+        """
+        self._head = head
+        self.request_ended = ended
+        if pieces or self.request.body:
+            self._pieces = self._framed(pieces, ended, trailers)
+            self._pieces_bytes = self.bytes_in
+        self._attempt()
+
+    def request_body(self, pieces: Sequence[bytes], ended: bool, trailers: bytes = b"") -> None:
+        """
+        More of the request's body; `trailers` are checked field lines.
+        """
+        if self.over:
+            return
+        framed = self._framed(pieces, ended, trailers)
+        self.request_ended = ended
+        connection = self.connection
+        if connection is not None:
+            if framed:
+                connection.transport.writeSequence(framed)
+            if ended:
+                connection.request_sent()
+            if self._pieces is not None:
+                self._remember(framed)
+            return
+        if self._pieces is None:
+            self._pieces = []
+        self._pieces += framed
+        self._pieces_bytes = self.bytes_in
+        if self._pieces_bytes > self.traffic.limits.relay_buffer_bytes and not ended:
+            self.downstream.hold_request()
+
+    def _framed(self, pieces: Sequence[bytes], ended: bool, trailers: bytes) -> list[bytes]:
+        self.bytes_in += sum(map(len, pieces))
+        if self.request.body != CHUNKED:
+            return list(pieces)
+        framed = chunk(list(pieces)) if pieces else []
+        if ended:
+            framed.append(b"0\r\n%b\r\n" % trailers)
+        return framed
+
+    def _remember(self, framed: Sequence[bytes]) -> None:
+        assert self._pieces is not None
+        self._pieces_bytes = self.bytes_in
+        if self._pieces_bytes > REPLAY_BYTES:
+            self._pieces = None
+            self._pieces_bytes = -1  # forgotten: cannot be sent again
+        else:
+            self._pieces += framed
+
+    # --- attempts --------------------------------------------------------------------------------------------
+
+    def _attempt(self) -> None:
+        """
+        Pick a server, get a connection, send what there is of the request.
+        """
+        backend = self.backend
+        server = backend.pick(self.request)
+        if self._failed_at is not None and server in self._failed_at:
+            server = backend.another(self._failed_at) or server
+        if server is None:
+            self._fail(NO_SERVER)
+            return
+        self.attempts += 1
+        self.server = server
+        server.in_flight += 1
+        if backend.taken is not None:
+            backend.taken(server)
+        idle = server.idle
+        while idle:
+            connection = idle.pop()
+            assert isinstance(connection, ServerConnection)
+            if connection.may_take(self.request.method in IDEMPOTENT):
+                self._send(connection)
+                return
+            connection.close_idle()
+        self.traffic.connector.connect(server, self)
+
+    def connected(self, connection: ServerConnection) -> None:
+        """
+        A new connection is there (`ConnectionWaiter`).
+        """
+        if self.over:
+            connection.keep()  # the client went meanwhile; somebody else can use it
+        else:
+            self._send(connection)
+
+    def _send(self, connection: ServerConnection) -> None:
+        self.connection = connection
+        backend = self.backend
+        timeout_s = backend.server_timeout_s
+        if timeout_s is None:
+            timeout_s = self.traffic.limits.server_timeout_s
+        connection.begin(self, self.request.method == b"HEAD", timeout_s)
+        pieces = self._pieces
+        if pieces is None:
+            connection.transport.write(self._head)
+        else:
+            connection.transport.write(b"".join((self._head, *pieces)))
+            if self._pieces_bytes > REPLAY_BYTES:
+                self._pieces = None
+                self._pieces_bytes = -1
+        if self.request_ended:
+            connection.request_sent()
+        else:
+            self.downstream.resume_request()
+
+    def connect_failed(self, server: LiveServer, timed_out: bool) -> None:
+        """
+        No connection to this server (`ConnectionWaiter`).
+        """
+        if self.over:
+            return
+        self._release(server, 0.0, failed=True)
+        if self._failed_at is None:
+            self._failed_at = []
+        self._failed_at.append(server)
+        ending = CONNECT_TIMEOUT if timed_out else CONNECT_FAILED
+        limits = self.traffic.limits
+        if self.attempts >= limits.connect_attempts:
+            self._fail(ending)
+        elif self.backend.another(self._failed_at) is not None:
+            server.retries += 1
+            self._attempt()
+        elif self.attempts < LONE_ATTEMPTS and len(self.backend.waiting) < limits.waiting_exchanges:
+            server.retries += 1
+            pause_s = min(limits.connect_timeout_s, LONGEST_LONE_PAUSE_S)
+            self._pause = self.traffic.clock.callLater(pause_s, self.wake)
+            self.backend.waiting.append(self)
+        else:
+            self._fail(ending)
+
+    def wake(self) -> None:
+        """
+        Waited long enough, or there is news of the servers: try again.
+        """
+        if self._stop_waiting() and not self.over:
+            self._attempt()
+
+    def _stop_waiting(self) -> bool:
+        pause, self._pause = self._pause, None
+        if pause is None:
+            return False
+        if pause.active():
+            pause.cancel()
+        if self in self.backend.waiting:
+            self.backend.waiting.remove(self)
+        return True
+
+    # --- the answer (`AnswerReader`) -------------------------------------------------------------------------
+
+    def interim(self, head: ResponseHead) -> None:
+        if self.request.version == 1:  # RFC 9110 15.2: never to HTTP/1.0
+            self.downstream.interim(head)
+
+    def answer(self, head: ResponseHead, pieces: Sequence[bytes], ended: bool) -> None:
+        self.responding = True
+        self.status = head.status
+        self.answered = self.traffic.monotonic()
+        if head.status == 101:
+            self._switch(head)
+            return
+        downstream = self.downstream
+        if ended:
+            self.connection = None
+            self.bytes_out += sum(map(len, pieces))
+            self._finish(COMPLETE)
+            downstream.respond(head, pieces, True)
+        else:
+            self.bytes_out += downstream.respond(head, pieces, False)
+
+    def answer_body(self, pieces: Sequence[bytes]) -> None:
+        for piece in pieces:
+            self.bytes_out += len(piece)
+        self.downstream.body(pieces)
+
+    def answer_end(self, pieces: Sequence[bytes], trailers: bytes) -> None:
+        self.connection = None
+        for piece in pieces:
+            self.bytes_out += len(piece)
+        fields = trailer_fields(trailers) if trailers else b""
+        downstream = self.downstream
+        if fields is None:
+            self._finish(SERVER_GARBAGE)
+            downstream.cut()
+            return
+        self._finish(COMPLETE)
+        downstream.end(pieces, fields)
+
+    def answer_failed(self, ending: Ending, fresh: bool) -> None:
+        self.connection = None
+        server = self.server
+        assert server is not None
+        if self.tunnelling:
+            downstream = self.downstream
+            self._finish(TUNNEL_CLOSED)
+            downstream.cut()
+            return
+        again = fresh and not self.responding and self._pieces_bytes >= 0 and self.request.method in IDEMPOTENT
+        if again and self.attempts < self.traffic.limits.connect_attempts:
+            self._release(server, 0.0, failed=False)
+            server.retries += 1
+            self._attempt()
+        else:
+            self._fail(ending)
+
+    # --- tunnels ---------------------------------------------------------------------------------------------
+
+    def _switch(self, head: ResponseHead) -> None:
+        connection = self.connection
+        assert connection is not None
+        offered = self.request.upgrade.lower()
+        if not offered or head.upgrade.lower() not in [word.strip() for word in offered.split(b",")]:
+            self.responding = False
+            self.connection = None
+            connection.give_up()
+            self._fail(SERVER_GARBAGE)  # RFC 9110 15.2.2: only what was offered
+            return
+        self.tunnelling = True
+        limit = self.backend.tunnel_timeout_s
+        connection.tunnel(self.traffic.limits.tunnel_timeout_s if limit is None else limit)
+        self.downstream.respond(head, (), False)
+
+    def from_client(self, data: bytes) -> None:
+        """
+        Bytes of the tunnel from the client.
+        """
+        connection = self.connection
+        if connection is not None:
+            connection.deadline = self.traffic.deadlines.now + connection.timeout_s
+            connection.transport.write(data)
+            self.bytes_in += len(data)
+
+    def client_half_closed(self) -> None:
+        """
+        The client sends nothing more through the tunnel.
+        """
+        if self.connection is not None:
+            self.connection.transport.loseWriteConnection()
+
+    def switched(self, data: bytes) -> None:
+        self.bytes_out += len(data)
+        self.downstream.switched(data)
+
+    def server_half_closed(self) -> None:
+        self.downstream.server_half_closed()
+
+    # --- backpressure ----------------------------------------------------------------------------------------
+
+    def hold_request(self) -> None:
+        self.downstream.hold_request()
+
+    def resume_request(self) -> None:
+        self.downstream.resume_request()
+
+    def hold_answer(self) -> None:
+        """
+        The client does not read as fast as the server sends.
+        """
+        if self.connection is not None:
+            self.connection.hold_answer()
+
+    def resume_answer(self) -> None:
+        """
+        It reads again.
+        """
+        if self.connection is not None:
+            self.connection.resume_answer()
+
+    # --- the end ---------------------------------------------------------------------------------------------
+
+    def client_gone(self, ending: Ending = CLIENT_GONE) -> None:
+        """
+        Nobody waits for the answer any more: end the work for it.
+        """
+        if self.over:
+            return
+        self._stop_waiting()
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.give_up()
+        if self.server is not None and not self.tunnelling:
+            self.server.client_aborts += 1
+        self._finish(TUNNEL_CLOSED if self.tunnelling else ending)
+
+    def _fail(self, ending: Ending) -> None:
+        """
+        There is no (complete) answer from a server.
+        """
+        downstream = self.downstream
+        responding = self.responding
+        if not responding:
+            self.status = ending.status
+        self._finish(ending)
+        if responding:
+            downstream.cut()
+        else:
+            downstream.refuse(ending)
+
+    def _release(self, server: LiveServer, latency_s: float, failed: bool) -> None:
+        server.in_flight -= 1
+        self.server = None
+        if self.backend.released is not None:
+            self.backend.released(server, latency_s, failed)
+        if not server.dirty:
+            server.dirty = True
+            self.traffic.dirty.append(server)
+
+    def _finish(self, ending: Ending) -> None:
+        """
+        Count it, and let go of everything.
+        """
+        self.over = True
+        traffic = self.traffic
+        log = traffic.access_log
+        if log is not None:
+            log.add(self, ending, traffic.monotonic())
+        server = self.server
+        tally = server if server is not None else self.backend.tally
+        tally.requests += 1
+        status = self.status
+        if 200 <= status < 300:
+            tally.responses_2xx += 1
+        elif status >= 500:
+            tally.responses_5xx += 1
+        elif status >= 400:
+            tally.responses_4xx += 1
+        elif status >= 300:
+            tally.responses_3xx += 1
+        elif status:
+            tally.responses_1xx += 1
+        else:
+            tally.responses_other += 1
+        tally.bytes_in += self.bytes_in
+        tally.bytes_out += self.bytes_out
+        if server is not None:
+            latency_s = self.answered - self.started if self.answered else 0.0
+            tally.latency_us += int(latency_s * 1e6)
+            if ending.server_fault:
+                tally.response_errors += 1
+            self._release(server, latency_s, ending.server_fault)
+        else:
+            traffic.touch(tally)
+        self._pieces = self._failed_at = None
+
+
+

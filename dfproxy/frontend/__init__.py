@@ -1,0 +1,3 @@
+"""
+The side towards clients: listeners, sessions, what we say ourselves.
+"""

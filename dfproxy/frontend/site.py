@@ -1,0 +1,87 @@
+"""
+The factory of every listener: a twisted.web `Site` whose channel is our session.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IAddress
+from twisted.logger import Logger
+from twisted.web.server import Site
+
+from dfproxy.exchange.traffic import Traffic
+from dfproxy.frontend.http1 import Http1Session
+from dfproxy.frontend.resource import ReverseProxyResource
+
+log = Logger()
+
+
+class ProxySite(Site):
+    """
+    Answers client connections for one root resource.
+
+    Args:
+        resource: asked for each request.
+
+    Attributes:
+        resource: may be replaced while running.
+        traffic: what all sessions share.
+        sessions_open: the client connections that are open now.
+        limit: most client connections at once; above it a new one is closed without an answer. 0: no limit.
+    """
+
+    noisy = False
+
+    def __init__(self, resource: ReverseProxyResource) -> None:
+        super().__init__(resource)
+        self.resource: ReverseProxyResource = resource
+        self.traffic: Traffic = resource.traffic
+        self.sessions_open: set[Http1Session] = set()
+        self.limit = 0
+
+    def startFactory(self) -> None:
+        """
+        One factory serves many listeners; there is nothing to start. (`Site` would open an access log here.)
+        """
+
+    def stopFactory(self) -> None:
+        """
+        Nothing to stop.
+        """
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:  # our channel is not twisted.web's
+        frontend = self.traffic.frontend
+        if self.limit and len(self.sessions_open) >= self.limit:
+            frontend.connect_errors += 1
+            self.traffic.touch(frontend)
+            return None
+        session = Http1Session(self)
+        self.sessions_open.add(session)
+        frontend.connections += 1
+        frontend.in_flight += 1
+        self.traffic.touch(frontend)
+        return session
+
+    def session_over(self, session: Http1Session) -> None:
+        """
+        This session's connection is gone.
+        """
+        if session in self.sessions_open:
+            self.sessions_open.remove(session)
+            self.traffic.frontend.in_flight -= 1
+            self.traffic.touch(self.traffic.frontend)
+
+    def close_idle(self) -> None:
+        """
+        Close the connections that wait for a request; the process drains.
+        """
+        for session in list(self.sessions_open):
+            session.close_if_idle()
+
+    def abort_all(self) -> None:
+        """
+        Cut what is still open; the time to drain is over.
+        """
+        for session in list(self.sessions_open):
+            session.transport.abortConnection()

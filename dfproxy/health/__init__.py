@@ -1,0 +1,3 @@
+"""
+Verdicts on servers, without I/O.
+"""

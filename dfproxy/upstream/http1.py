@@ -1,0 +1,481 @@
+"""
+One HTTP/1 connection to a server: the client's side of the wire.
+
+It carries one exchange at a time and is kept for the next when both sides allow it. It decides where the answer ends
+and what is no answer; what becomes of either is the exchange's affair (`AnswerReader`).
+
+Source: RFC 9112 sections 6, 7 and 9; HAProxy `http-reuse`.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Protocol as Interface
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from dfproxy.deadlines import NEVER, Deadlines
+from dfproxy.errors import ServerProtocolError
+from dfproxy.model.ending import SERVER_CLOSED, SERVER_CUT, SERVER_GARBAGE, SERVER_STALLED, SERVER_TIMEOUT, Ending
+from dfproxy.model.settings import Limits
+from dfproxy.transport import Stream
+from dfproxy.upstream.live import LiveServer
+from dfproxy.wire.framing import CHUNKED, NO_BODY, UNTIL_CLOSE, ChunkedDecoder, ChunkError
+from dfproxy.wire.h1 import ResponseHead, response_head
+
+FRESH_S = 1.0
+"""
+A request that may not be repeated takes a kept connection only if it was used this many seconds ago or less: servers
+close idle connections after seconds, and a POST that meets that moment is lost.
+"""
+
+
+class AnswerReader(Interface):
+    """
+    What an exchange is to its connection. All calls for one exchange come in this order: any number of `interim`,
+    one `answer`, any number of `answer_body`, one `answer_end`; or at any point `answer_failed`, which is the last.
+    The connection has let go of the exchange before the last call.
+    """
+
+    def interim(self, head: ResponseHead) -> None:
+        """
+        A 1xx other than 101.
+        """
+
+    def answer(self, head: ResponseHead, pieces: Sequence[bytes], ended: bool) -> None:
+        """
+        The head, and what of the body came with it; `ended`: that is all of it, and there are no trailers.
+        """
+
+    def answer_body(self, pieces: Sequence[bytes]) -> None:
+        """
+        More of the body.
+        """
+
+    def answer_end(self, pieces: Sequence[bytes], trailers: bytes) -> None:
+        """
+        The rest of the body; `trailers` is the trailer section as it came, or b"".
+        """
+
+    def answer_failed(self, ending: Ending, fresh: bool) -> None:
+        """
+        There will be no (more) answer. `fresh`: not a byte had come, and the connection had served before.
+        """
+
+    def switched(self, data: bytes) -> None:
+        """
+        Bytes of a tunnel.
+        """
+
+    def server_half_closed(self) -> None:
+        """
+        The server sends nothing more through the tunnel.
+        """
+
+    def hold_request(self) -> None:
+        """
+        The server does not read as fast as it is sent to: stop for now.
+        """
+
+    def resume_request(self) -> None:
+        """
+        It reads again.
+        """
+
+
+class State(Enum):
+    """
+    What the connection waits for.
+    """
+
+    IDLE = "idle"
+    HEAD = "head"
+    LENGTH = "length"
+    CHUNKS = "chunks"
+    CLOSE = "close"
+    TUNNEL = "tunnel"
+    OVER = "over"
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class ServerConnection(Protocol):
+    """
+    A connection to one server.
+
+    Args:
+        server: whose it is.
+        limits: sizes and times.
+        deadlines: the wheel.
+
+    Attributes:
+        on_made: called once with it when it is connected.
+        state: what it waits for.
+        left: bytes of the body still to come, in state LENGTH.
+        timeout_s: how long the server may be silent in this exchange.
+        deadline: when it is too late (`Expiring`).
+        watched: looked at by the wheel.
+    """
+
+    transport: Stream  # type: ignore[assignment]  # what we use of it
+    on_made: Callable[[ServerConnection], None] | None = None
+
+    def __init__(self, server: LiveServer, limits: Limits, deadlines: Deadlines) -> None:
+        self.server = server
+        self.state = State.IDLE
+        self.left = 0
+        self.timeout_s = limits.server_timeout_s
+        self.deadline = NEVER
+        self.watched = False
+        self._limits = limits
+        self._deadlines = deadlines
+        self._exchange: AnswerReader | None = None
+        self._buffer = b""
+        self._bodiless = False
+        self._keep_alive = False
+        self._request_sent = False
+        self._decoder: ChunkedDecoder | None = None
+        self._served = False
+        self._ended_at = 0.0
+        self._interims = 0
+        self._reading_held = False
+        self._writing_held = False
+
+    # --- the exchange's side ---------------------------------------------------------------------------------
+
+    def begin(self, exchange: AnswerReader, bodiless: bool, timeout_s: float) -> None:
+        """
+        Carry this exchange from now on; its bytes are sent with `send`.
+
+        Args:
+            bodiless: its answer has no body (HEAD).
+            timeout_s: how long the server may be silent.
+        """
+        self._exchange = exchange
+        self._bodiless = bodiless
+        self.timeout_s = timeout_s
+        self.state = State.HEAD
+        self._request_sent = False
+        self._interims = 0
+        if self._writing_held:
+            exchange.hold_request()
+
+    def request_sent(self) -> None:
+        """
+        The request is complete: from now on the server is the one that is waited for.
+        """
+        self._request_sent = True
+        self.deadline = self._deadlines.now + self.timeout_s
+
+    def tunnel(self, timeout_s: float) -> None:
+        """
+        After 101: bytes both ways; each moves the deadline.
+        """
+        self.state = State.TUNNEL
+        self.timeout_s = timeout_s
+        self.deadline = self._deadlines.now + timeout_s
+
+    def give_up(self) -> None:
+        """
+        The exchange does not want (the rest of) the answer.
+        """
+        self._exchange = None
+        self._close(abort=True)
+
+    def hold_answer(self) -> None:
+        """
+        The client does not read: stop reading. While held the server is not to blame for silence.
+        """
+        if not self._reading_held and self.state is not State.OVER:
+            self._reading_held = True
+            self.deadline = NEVER
+            self.transport.pauseProducing()
+
+    def resume_answer(self) -> None:
+        """
+        The client reads again.
+        """
+        if self._reading_held and self.state is not State.OVER:
+            self._reading_held = False
+            if self._request_sent or self.state is State.TUNNEL:
+                self.deadline = self._deadlines.now + self.timeout_s
+            self.transport.resumeProducing()
+
+    # --- the pool's side -------------------------------------------------------------------------------------
+
+    def may_take(self, repeatable: bool) -> bool:
+        """
+        Whether an idle connection can be used for the next request.
+
+        Args:
+            repeatable: that request may be sent again should the server be gone.
+        """
+        if self.state is not State.IDLE:
+            return False
+        if repeatable:
+            return True
+        if self._deadlines.now - self._ended_at > FRESH_S or self.server.closes_early:
+            return False
+        waiting = select.poll()
+        try:
+            waiting.register(self.transport.getHandle().fileno(), select.POLLIN)
+        except (AttributeError, OSError, ValueError):
+            return True  # a transport without a socket (tests), or one that is just going
+        return not waiting.poll(0)
+
+    def keep(self) -> None:
+        """
+        Put it among the server's idle connections, or close it if there are enough.
+        """
+        server = self.server
+        idle = server.idle
+        if not server.present or len(idle) >= self._limits.idle_upstreams:
+            self._close()
+            return
+        self.state = State.IDLE
+        self._ended_at = now = self._deadlines.now
+        self.deadline = now + self._limits.idle_upstream_s
+        idle.append(self)
+
+    def close_idle(self) -> None:
+        """
+        Close it; it is in no pool any more.
+        """
+        self._close()
+
+    # --- Twisted's side --------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        limits = getattr(self.transport, "setBufferLimits", None)
+        if limits is not None:
+            limits(self._limits.relay_buffer_bytes)
+        self.transport.registerProducer(self, True)
+        self._deadlines.watch(self)
+        made, self.on_made = self.on_made, None
+        if made is not None:
+            made(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        state = self.state
+        if state is State.HEAD:
+            if self._buffer:
+                data = self._buffer + data
+                self._buffer = b""
+            self._read_head(data)
+        elif state is State.LENGTH:
+            self.deadline = self._deadlines.now + self.timeout_s
+            left = self.left - len(data)
+            if left > 0:
+                self.left = left
+                self._exchange.answer_body((data,))  # type: ignore[union-attr]  # states but IDLE and OVER have one
+            elif left == 0:
+                self._done((data,), b"")
+            else:
+                self._keep_alive = False  # more than was announced: nothing after it can be trusted
+                self._done((data[:left],), b"")
+        elif state is State.CHUNKS:
+            self.deadline = self._deadlines.now + self.timeout_s
+            self._read_chunks(data)
+        elif state is State.CLOSE:
+            self.deadline = self._deadlines.now + self.timeout_s
+            self._exchange.answer_body((data,))  # type: ignore[union-attr]
+        elif state is State.TUNNEL:
+            self.deadline = self._deadlines.now + self.timeout_s
+            self._exchange.switched(data)  # type: ignore[union-attr]
+        elif state is State.IDLE:
+            self._leave_pool()
+            self._close(abort=True)  # an answer that nobody asked for
+
+    def _read_head(self, data: bytes) -> None:
+        limits = self._limits
+        try:
+            found = response_head(data, self._bodiless, limits.response_head_bytes, limits.fields)
+        except ServerProtocolError:
+            self._failed(SERVER_GARBAGE)
+            return
+        if found is None:
+            self._buffer = data
+            return
+        head, end = found
+        exchange = self._exchange
+        assert exchange is not None
+        self.deadline = self._deadlines.now + self.timeout_s
+        body = head.body
+        if head.status < 200:
+            self._read_interim(exchange, head, data[end:])
+            return
+        self._keep_alive = head.keep_alive and self._request_sent
+        if body > 0:
+            rest = data[end:]
+            left = body - len(rest)
+            if left > 0:
+                self.state = State.LENGTH
+                self.left = left
+                exchange.answer(head, (rest,) if rest else (), False)
+                return
+            if left < 0:
+                self._keep_alive = False
+                rest = rest[:left]
+            self._let_go()
+            exchange.answer(head, (rest,), True)
+        elif body == NO_BODY:
+            if len(data) > end:
+                self._keep_alive = False
+            self._let_go()
+            exchange.answer(head, (), True)
+        else:
+            rest = data[end:]
+            if body == UNTIL_CLOSE:
+                self.state = State.CLOSE
+                exchange.answer(head, (rest,) if rest else (), False)
+            else:
+                self.state = State.CHUNKS
+                self._decoder = ChunkedDecoder(limits.chunk_extension_bytes, limits.trailer_bytes)
+                exchange.answer(head, (), False)
+                if rest and self._exchange is exchange:
+                    self._read_chunks(rest)
+
+    def _read_interim(self, exchange: AnswerReader, head: ResponseHead, rest: bytes) -> None:
+        if head.status == 101:
+            exchange.answer(head, (), False)  # the exchange calls `tunnel`, or gives up
+            if rest and self.state is State.TUNNEL:
+                exchange.switched(rest)
+            return
+        self._interims += 1
+        if self._interims > self._limits.interim_answers:
+            self._failed(SERVER_GARBAGE)
+            return
+        exchange.interim(head)
+        if rest and self.state is State.HEAD:
+            self._read_head(rest)
+
+    def _read_chunks(self, data: bytes) -> None:
+        decoder = self._decoder
+        assert decoder is not None and self._exchange is not None
+        try:
+            pieces = decoder.feed(data)
+        except ChunkError:
+            self._failed(SERVER_GARBAGE)
+            return
+        if decoder.finished:
+            if decoder.rest:
+                self._keep_alive = False
+            self._done(pieces, decoder.trailers)
+        elif pieces:
+            self._exchange.answer_body(pieces)
+
+    def relayed(self, count: int) -> None:
+        """
+        This many bytes of a body of known length went past us (`dfproxy.exchange.splice`).
+        """
+        self.left -= count
+        self.deadline = self._deadlines.now + self.timeout_s
+        if not self.left:
+            self._done((), b"")
+
+    def _done(self, pieces: Sequence[bytes], trailers: bytes) -> None:
+        exchange = self._exchange
+        assert exchange is not None
+        self._let_go()
+        exchange.answer_end(pieces, trailers)
+
+    def _let_go(self) -> None:
+        """
+        The answer is complete: to the pool, or closed.
+        """
+        self._exchange = None
+        self._served = True
+        if self._keep_alive and not self._reading_held:
+            self.keep()
+        else:
+            self._close()
+
+    def _failed(self, ending: Ending) -> None:
+        exchange, self._exchange = self._exchange, None
+        fresh = ending is SERVER_CLOSED and self._served and not self._buffer and not self._interims
+        self._close(abort=True)
+        if exchange is not None:
+            exchange.answer_failed(ending, fresh)
+
+    def _leave_pool(self) -> None:
+        try:
+            self.server.idle.remove(self)
+        except ValueError:
+            return  # taken out by whoever closes it
+        if self._served and self._deadlines.now - self._ended_at < FRESH_S:
+            self.server.closes_early = True
+
+    def _close(self, abort: bool = False) -> None:
+        if self.state is State.OVER:
+            return
+        self.state = State.OVER
+        self.watched = False
+        self.transport.unregisterProducer()
+        if abort:
+            self.transport.abortConnection()
+        else:
+            self.transport.loseConnection()
+
+    def readConnectionLost(self) -> None:
+        if self.state is State.TUNNEL and self._exchange is not None:
+            self._exchange.server_half_closed()
+        else:
+            self._gone(clean=True)
+
+    def writeConnectionLost(self) -> None:
+        """
+        Our own half-close of a tunnel; nothing to do.
+        """
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._gone(clean=reason.check(ConnectionDone) is not None)
+
+    def _gone(self, clean: bool) -> None:
+        state = self.state
+        if state is State.OVER:
+            return
+        if state is State.IDLE:
+            self._leave_pool()
+            self._close()
+        elif state is State.CLOSE and clean:
+            self._keep_alive = False
+            self._done((), b"")
+        elif state is State.HEAD:
+            self._failed(SERVER_CLOSED)
+        else:
+            self._failed(SERVER_CUT)
+
+    def expired(self) -> None:
+        state = self.state
+        if state is State.IDLE:
+            self._leave_pool()
+            self._close()
+        elif state is State.HEAD:
+            self._failed(SERVER_TIMEOUT)
+        else:
+            self._failed(SERVER_STALLED)
+
+    # --- the transport's side, when the server reads slowly ---------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        self._writing_held = True
+        if self._exchange is not None:
+            self._exchange.hold_request()
+
+    def resumeProducing(self) -> None:
+        self._writing_held = False
+        if self._exchange is not None:
+            self._exchange.resume_request()
+
+    def stopProducing(self) -> None:
+        """
+        The connection is lost; `connectionLost` says so too.
+        """
+
+
+__all__ = ["CHUNKED", "AnswerReader", "ServerConnection", "State"]

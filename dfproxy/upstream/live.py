@@ -1,0 +1,311 @@
+"""
+What is known now of backends and their servers; kept by identity across changes.
+
+A backend is one destination of a service: `(service, index)`. A server is one address of a backend. Both outlive the
+definitions that name them: a change points them at new values and touches only what differs, so balancer position,
+health, warm connections and counters survive. A server that leaves and returns within a minute keeps its state.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from dfproxy.balancing.base import Balancer
+from dfproxy.health.outlier import Record
+from dfproxy.interfaces import IBalancer, IRequest, IServer
+from dfproxy.model.service import Destination, Service
+from dfproxy.model.snapshot import Membership
+from dfproxy.observe.metrics import Tally
+
+log = Logger()
+
+REMEMBER_S = 60.0
+"""
+How long the state of a server that left is kept, in seconds: a rolling restart gives addresses back in that time.
+"""
+
+
+class KeptConnection(Protocol):
+    """
+    An idle connection to a server.
+    """
+
+    def close_idle(self) -> None:
+        """
+        Close it; it is not used again.
+        """
+
+
+@implementer(IServer)
+class LiveServer(Tally):
+    """
+    One server of one backend, and what this process knows of it. Its own counters are its `Tally`.
+
+    Attributes:
+        backend: whose server it is.
+        name: how statistics call it.
+        host: IP address.
+        port: port.
+        weight: share, 0 to 256.
+        elsewhere: exchanges under way at it from other workers.
+        record: its connect failures.
+        idle: kept connections, the last used at the end.
+        present: it is in the backend's membership.
+        closes_early: it was seen to close a kept connection within a second of an answer, without saying so.
+    """
+
+    __slots__ = (
+        "backend",
+        "closes_early",
+        "elsewhere",
+        "host",
+        "idle",
+        "name",
+        "port",
+        "present",
+        "record",
+        "weight",
+    )
+
+    def __init__(self, backend: LiveBackend, host: str, port: int) -> None:
+        super().__init__()
+        self.backend = backend
+        self.name = ""
+        self.host = host
+        self.port = port
+        self.weight = 1
+        self.elsewhere = 0
+        self.record = Record()
+        self.idle: list[KeptConnection] = []
+        self.present = True
+        self.closes_early = False
+
+    def __repr__(self) -> str:
+        return f"<server {self.name} {self.host}:{self.port}>"
+
+    def let_go(self) -> None:
+        """
+        Close the kept connections: nothing new goes there.
+        """
+        idle, self.idle = self.idle, []
+        for connection in idle:
+            connection.close_idle()
+
+
+class Waiter(Protocol):
+    """
+    Somebody who waits for a server to come back.
+    """
+
+    def wake(self) -> None:
+        """
+        There is news: try again.
+        """
+
+
+class LiveBackend:
+    """
+    One destination while it runs: the target of its route.
+
+    Args:
+        service: whose destination it is.
+        destination: which one.
+        clock: for trials and memory.
+        try_connect: makes a trial connection to an ejected server.
+
+    Attributes:
+        pick: the balancer's `pick`.
+        taken: the balancer's `taken`, or None if it does not care.
+        released: the balancer's `released`, or None.
+        servers: the membership, sorted by address.
+        usable: those that may be used now.
+        tally: what is not counted at a server.
+        prefix: put before each request target; b"" but for a fixed route.
+        waiting: exchanges that wait for its lone server.
+        server_timeout_s: own limit for a silent server, or None.
+        tunnel_timeout_s: own limit for an idle tunnel, or None.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_departed",
+        "_epoch",
+        "_try_connect",
+        "balancer",
+        "destination",
+        "pick",
+        "prefix",
+        "released",
+        "servers",
+        "service",
+        "server_timeout_s",
+        "taken",
+        "tally",
+        "tunnel_timeout_s",
+        "usable",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        service: Service,
+        destination: Destination,
+        balancer: IBalancer,
+        clock: IReactorTime,
+        try_connect: Callable[[LiveServer], None],
+    ) -> None:
+        self._clock = clock
+        self._try_connect = try_connect
+        self._departed: dict[tuple[str, int], tuple[float, LiveServer]] = {}
+        self._epoch = -1
+        self.servers: tuple[LiveServer, ...] = ()
+        self.usable: tuple[LiveServer, ...] = ()
+        self.tally = Tally()
+        self.prefix = b""
+        self.waiting: deque[Waiter] = deque()
+        self.define(service, destination)
+        self.use(balancer)
+
+    def define(self, service: Service, destination: Destination) -> None:
+        """
+        It is described by these values from now on.
+        """
+        self.service = service
+        self.destination = destination
+        self.server_timeout_s = destination.server_timeout_s
+        self.tunnel_timeout_s = destination.tunnel_timeout_s
+
+    def use(self, balancer: IBalancer) -> None:
+        """
+        Pick servers with this balancer from now on.
+        """
+        self.balancer = balancer
+        # What it returns is one of the servers it was told of, and these are all ours.
+        self.pick = cast(Callable[[IRequest], "LiveServer | None"], balancer.pick)
+        self.taken: Callable[[LiveServer], None] | None = _unless_empty(balancer, "taken")
+        self.released: Callable[[LiveServer, float, bool], None] | None = _unless_empty(balancer, "released")
+        balancer.update(self.usable)
+
+    def members(self, membership: Membership) -> None:
+        """
+        These are its servers now. An older epoch is ignored.
+        """
+        if membership.epoch <= self._epoch:
+            return
+        self._epoch = membership.epoch
+        now = self._clock.seconds()
+        before = {(server.host, server.port): server for server in self.servers}
+        after: list[LiveServer] = []
+        several = len(membership.servers) > 1
+        for number, address in enumerate(membership.servers):
+            place = (address.host, address.port)
+            server = before.pop(place, None) or self._returned(place, now) or LiveServer(self, *place)
+            name = self.service.name
+            server.name = f"{name}_{number}" if several else name
+            server.weight = address.weight
+            server.cell = address.cell
+            server.present = True
+            after.append(server)
+        for place, server in before.items():
+            server.present = False
+            server.let_go()
+            self._departed[place] = (now, server)
+        self.servers = tuple(after)
+        self._renew()
+
+    def _returned(self, place: tuple[str, int], now: float) -> LiveServer | None:
+        self._departed = {key: kept for key, kept in self._departed.items() if now - kept[0] < REMEMBER_S}
+        kept = self._departed.pop(place, None)
+        return kept[1] if kept else None
+
+    def _renew(self) -> None:
+        """
+        Tell the balancer who may be used: those not ejected here; if that is nobody, everybody (counted as panic).
+        """
+        weighted = tuple(server for server in self.servers if server.weight > 0)
+        self.usable = tuple(server for server in weighted if not server.record.ejected) or weighted
+        self.balancer.update(self.usable)
+        self.wake_all()
+
+    def wake_all(self) -> None:
+        """
+        Let everybody who waits here try again.
+        """
+        waiting, self.waiting = self.waiting, deque()
+        for waiter in waiting:
+            waiter.wake()
+
+    def another(self, tried: list[LiveServer]) -> LiveServer | None:
+        """
+        A usable server that is not among those tried, the one with the least to do; off the usual path.
+        """
+        left = [server for server in self.usable if server not in tried]
+        return min(left, key=lambda server: server.in_flight / server.weight) if left else None
+
+    def connect_failed(self, server: LiveServer) -> None:
+        """
+        A connection to this server could not be had.
+        """
+        if server.record.failed() and server.present:
+            log.warn(
+                "server {server} ({host}:{port}) of {backend} is left out: {failures} connections failed in a row",
+                server=server.name,
+                host=server.host,
+                port=server.port,
+                backend=self.destination.backend_name,
+                failures=server.record.failures,
+            )
+            server.let_go()
+            self._renew()
+            self._clock.callLater(server.record.pause_s, self._trial, server)
+
+    def _trial(self, server: LiveServer) -> None:
+        if server.present and server.record.ejected:
+            self._try_connect(server)
+
+    def trial_failed(self, server: LiveServer) -> None:
+        """
+        The trial connection to an ejected server failed as well.
+        """
+        server.record.trial_failed()
+        if server.present:
+            self._clock.callLater(server.record.pause_s, self._trial, server)
+
+    def connected(self, server: LiveServer) -> None:
+        """
+        A connection to this server was had.
+        """
+        if server.record.failures and server.record.succeeded() and server.present:
+            log.info(
+                "server {server} ({host}:{port}) of {backend} is used again",
+                server=server.name,
+                host=server.host,
+                port=server.port,
+                backend=self.destination.backend_name,
+            )
+            self._renew()
+
+    def retire(self) -> None:
+        """
+        The destination is gone: close what is kept, let those who wait know.
+        """
+        for server in self.servers:
+            server.present = False
+            server.let_go()
+        self.servers = self.usable = ()
+        self.balancer.update(())
+        self.wake_all()
+
+
+def _unless_empty(balancer: IBalancer, name: str) -> Callable[..., None] | None:
+    """
+    The balancer's method, or None if it is the empty one of the base class: a call saved for each request.
+    """
+    method: Callable[..., None] = getattr(balancer, name)
+    return None if getattr(method, "__func__", None) is getattr(Balancer, name) else method

@@ -1,0 +1,454 @@
+"""
+HTTP/1 heads: strict parsing and the bytes that go on.
+
+A head is accepted by one regular expression that is the grammar of RFC 9112 sections 3 to 5, made stricter: CRLF only,
+no obs-fold, no blank before a colon, no control character anywhere. What does not match is refused, never guessed.
+Field lines go on as they came, in order and case; those that concern one hop only are left out.
+
+Why not llhttp (httptools): it refuses methods that it does not know and lower-case ones, which HAProxy and so DFP pass
+on, and costs as much once the head is put together again. Tests use it as a second opinion.
+
+Which request may go where, and where a body ends, is decided in `dfproxy.wire.framing`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from zope.interface import implementer
+
+from dfproxy.errors import ClientProtocolError, ServerProtocolError
+from dfproxy.interfaces import IRequest
+from dfproxy.wire.framing import CHUNKED, NO_BODY, UNTIL_CLOSE, content_length
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_TEXT = rb"[^\x00-\x08\x0a-\x1f\x7f]*+"  # RFC 9110 5.5: no control character but TAB, so neither CR, LF nor NUL
+_FIELDS = rb"((?:" + _TOKEN + rb":" + _TEXT + rb"\r\n)*+)\r\n"
+
+# RFC 9112 3: the target is visible ASCII; `#` cannot be in one (RFC 9110 7.1).
+_REQUEST = re.compile(rb"(" + _TOKEN + rb") ([!-\x22\x24-~]++) HTTP/1\.([01])\r\n" + _FIELDS)
+_RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (" + _TEXT + rb"))?\r\n" + _FIELDS)
+_SECTION = re.compile(_FIELDS)
+
+# What can be no beginning of a head: a control character, a lone LF, a lone CR.
+_HOPELESS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r[^\n]")
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+# Fields that need a second look. The value says what for; see the loops below.
+_HOST, _LENGTH, _CODING, _CONNECTION, _HOP, _UPGRADE, _EXPECT = range(1, 8)
+_REQUEST_FIELDS = {
+    b"host": _HOST,
+    b"content-length": _LENGTH,
+    b"transfer-encoding": _CODING,
+    b"connection": _CONNECTION,
+    b"keep-alive": _HOP,
+    b"proxy-connection": _HOP,
+    b"te": _HOP,
+    b"http2-settings": _HOP,
+    b"upgrade": _UPGRADE,
+    b"expect": _EXPECT,
+}
+_RESPONSE_FIELDS = {
+    b"content-length": _LENGTH,
+    b"transfer-encoding": _CODING,
+    b"connection": _CONNECTION,
+    b"keep-alive": _HOP,
+    b"proxy-connection": _HOP,
+    b"upgrade": _UPGRADE,
+}
+_NEVER_NAMED = frozenset({b"host", b"content-length", b"transfer-encoding", b"close", b"keep-alive", b"upgrade"})
+"""
+Words in Connection that name no field to leave out: options of their own, and fields a peer may not take away.
+"""
+
+
+@implementer(IRequest)
+class RequestHead:
+    """
+    The head of a request; provides `IRequest`.
+
+    Attributes:
+        method: as it came.
+        target: as it came.
+        path: the target without scheme, authority and query; b"" for `*`.
+        host: value of Host with its port, or of the target's authority; b"" if there is none.
+        version: 0 or 1, the minor version.
+        fields: all field lines as they came, without CRLF.
+        kept: the field lines that go on, each ending in CRLF, as one run of bytes.
+        body: bytes of the body, or `NO_BODY`, or `CHUNKED`.
+        keep_alive: the client wants to go on after the answer (RFC 9112 9.3).
+        upgrade: protocol that the client offers to change to, in its own spelling; b"" if none.
+        expects_continue: the client waits for 100 before it sends the body.
+        client_host: IP address of the client.
+        local_port: port that it connected to.
+    """
+
+    __slots__ = (
+        "body",
+        "client_host",
+        "expects_continue",
+        "fields",
+        "host",
+        "keep_alive",
+        "kept",
+        "local_port",
+        "method",
+        "path",
+        "target",
+        "upgrade",
+        "version",
+    )
+
+    method: bytes
+    target: bytes
+    path: bytes
+    host: bytes
+    version: int
+    fields: list[bytes]
+    kept: bytes
+    body: int
+    keep_alive: bool
+    upgrade: bytes
+    expects_continue: bool
+    client_host: str
+    local_port: int
+
+    def values(self, name: bytes) -> list[bytes]:
+        """
+        All values of one field in their order, without surrounding blanks.
+
+        Args:
+            name: in lower case.
+        """
+        length = len(name)
+        return [
+            line[length + 1 :].strip(b" \t")
+            for line in self.fields
+            if line[length : length + 1] == b":" and line[:length].lower() == name
+        ]
+
+
+class ResponseHead:
+    """
+    The head of a server's answer.
+
+    Attributes:
+        status: 100 to 999.
+        line: status line towards the client, ending in CRLF; the version is ours.
+        kept: the field lines that go on, each ending in CRLF; without framing other than Content-Length.
+        body: bytes of the body, or `NO_BODY`, `CHUNKED` or `UNTIL_CLOSE`.
+        keep_alive: the server's connection may be used again.
+        upgrade: protocol named in Upgrade; b"" if none.
+    """
+
+    __slots__ = ("body", "keep_alive", "kept", "line", "status", "upgrade")
+
+    status: int
+    line: bytes
+    kept: bytes
+    body: int
+    keep_alive: bool
+    upgrade: bytes
+
+
+def request_head(data: bytes, start: int, limit_bytes: int, limit_fields: int) -> tuple[RequestHead, int] | None:
+    """
+    Read one request head.
+
+    Args:
+        data: what has arrived.
+        start: where the head begins in it.
+        limit_bytes: longest head, with its line.
+        limit_fields: most field lines.
+
+    Returns:
+        The head and the position after it; None if it is not complete yet.
+
+    Raises:
+        ClientProtocolError: with the status to answer (400, 414, 431).
+    """
+    match = _REQUEST.match(data, start)
+    if match is None:
+        return _no_request(data, start, limit_bytes, limit_fields)
+    end = match.end()
+    if end - start > limit_bytes:
+        raise _too_long(data, start, limit_bytes)
+    head = RequestHead()
+    method, target, minor, fields = match.groups()
+    head.method = method
+    head.target = target
+    head.version = version = 1 if minor == b"1" else 0
+    head.body = NO_BODY
+    head.upgrade = b""
+    head.expects_continue = False
+    head.keep_alive = version == 1
+    host: bytes | None = None
+    lines = fields.split(b"\r\n")
+    lines.pop()
+    if len(lines) > limit_fields:
+        raise ClientProtocolError(431, "too many fields")
+    head.fields = lines
+    dropped: list[bytes] | None = None
+    connection: list[bytes] | None = None
+    upgrade = b""
+    coded = False
+    for line in lines:
+        name, _, value = line.partition(b":")
+        kind = _REQUEST_FIELDS.get(name.lower())
+        if kind is None:
+            continue
+        if kind == _HOST:
+            if host is not None:
+                raise ClientProtocolError(400, "more than one Host")  # RFC 9112 3.2
+            host = value.strip(b" \t")
+            continue
+        if kind == _LENGTH:
+            length = content_length(value)
+            if length is None or (head.body != NO_BODY and length != head.body):
+                raise ClientProtocolError(400, "Content-Length is no number, or differs from another")
+            if head.body == NO_BODY:
+                head.body = length
+                continue  # the first goes on, an equal second does not
+        elif kind == _EXPECT:
+            head.expects_continue = value.strip(b" \t").lower() == b"100-continue" and version == 1
+            continue
+        elif kind == _CODING:
+            # RFC 9112 6.1, 6.3: exactly one coding that we know, and not from HTTP/1.0.
+            if coded or version == 0 or value.strip(b" \t").lower() != b"chunked":
+                raise ClientProtocolError(400, "Transfer-Encoding is not exactly chunked")
+            coded = True
+        elif kind == _CONNECTION:
+            words = [word.strip(b" \t") for word in value.lower().split(b",")]
+            connection = words if connection is None else connection + words
+        elif kind == _UPGRADE:
+            upgrade = value.strip(b" \t")
+        if dropped is None:
+            dropped = [line]
+        else:
+            dropped.append(line)
+    if coded:
+        if head.body != NO_BODY:
+            raise ClientProtocolError(400, "both Content-Length and Transfer-Encoding")  # RFC 9112 6.3 item 3
+        head.body = CHUNKED
+    if connection is not None:
+        if b"close" in connection:
+            head.keep_alive = False
+        elif version == 0:
+            head.keep_alive = b"keep-alive" in connection
+        if upgrade and version == 1 and b"upgrade" in connection and upgrade.lower() != b"h2c":
+            head.upgrade = upgrade
+        dropped = _named(lines, connection, dropped)
+    if target[:1] == b"/":
+        head.path = target.partition(b"?")[0]
+        if host is None:
+            if version == 1:
+                raise ClientProtocolError(400, "no Host")  # RFC 9112 3.2
+            host = b""
+        head.host = host
+    else:
+        _other_form(head, host)
+    head.kept = fields if dropped is None else _without(lines, dropped)
+    return head, end
+
+
+def _other_form(head: RequestHead, host: bytes | None) -> None:
+    """
+    Targets that are no path (RFC 9112 3.2.2 to 3.2.4): absolute, `*`, and the authority of CONNECT, which we refuse.
+    """
+    target = head.target
+    if target == b"*" and head.method == b"OPTIONS":
+        if host is None and head.version == 1:
+            raise ClientProtocolError(400, "no Host")
+        head.path, head.host = b"", host or b""
+        return
+    scheme, colon, rest = target.partition(b"://")
+    if not colon or scheme.lower() not in (b"http", b"https") or head.method == b"CONNECT":
+        raise ClientProtocolError(400, "target is neither a path nor a URL")
+    cut = min((rest.find(mark) % (len(rest) + 1) for mark in (b"/", b"?")), default=len(rest))
+    authority = rest[:cut]
+    if not authority or b"@" in authority:
+        raise ClientProtocolError(400, "target has no usable host")
+    if host is None and head.version == 1:
+        raise ClientProtocolError(400, "no Host")
+    if host is not None and host.lower() != authority.lower():
+        raise ClientProtocolError(400, "host of the target differs from Host")  # as HAProxy; RFC 9112 3.2.2
+    head.host = authority
+    path = rest[cut:].partition(b"?")[0]
+    head.path = path or b"/"
+
+
+def _named(lines: list[bytes], connection: list[bytes], dropped: list[bytes] | None) -> list[bytes] | None:
+    """
+    Add the fields that Connection names (RFC 9110 7.6.1), except those that nobody may take away.
+    """
+    names = [word for word in connection if word and word not in _NEVER_NAMED]
+    if not names:
+        return dropped
+    dropped = dropped or []
+    dropped += [line for line in lines if line[: line.index(b":")].lower() in names]
+    return dropped
+
+
+def _without(lines: list[bytes], dropped: list[bytes]) -> bytes:
+    kept = [line for line in lines if line not in dropped] if len(dropped) < len(lines) else []
+    if not kept:
+        return b""
+    kept.append(b"")
+    return b"\r\n".join(kept)
+
+
+def _no_request(data: bytes, start: int, limit_bytes: int, limit_fields: int) -> tuple[RequestHead, int] | None:
+    """
+    No complete head here: not yet, or never.
+    """
+    if data.startswith(b"\r\n", start):  # RFC 9112 2.2: one empty line before a request is skipped
+        if data.startswith(b"\r\n", start + 2):
+            raise ClientProtocolError(400, "empty lines instead of a request")
+        if len(data) == start + 2:
+            return None
+        return request_head(data, start + 2, limit_bytes, limit_fields)
+    end = data.find(b"\r\n\r\n", start)
+    if (len(data) if end < 0 else end) - start > limit_bytes:
+        raise _too_long(data, start, limit_bytes)
+    if end >= 0 or _HOPELESS.search(data, start):
+        raise ClientProtocolError(400, "not a request head")
+    return None
+
+
+def _too_long(data: bytes, start: int, limit_bytes: int) -> ClientProtocolError:
+    line_end = data.find(b"\r\n", start)
+    if line_end < 0 or line_end - start > limit_bytes:
+        return ClientProtocolError(414, "target too long")
+    return ClientProtocolError(431, "head too long")
+
+
+def response_head(data: bytes, bodiless: bool, limit_bytes: int, limit_fields: int) -> tuple[ResponseHead, int] | None:
+    """
+    Read one head of a server.
+
+    Args:
+        data: what has arrived; the head begins at its start.
+        bodiless: the request was HEAD.
+        limit_bytes: longest head.
+        limit_fields: most field lines.
+
+    Returns:
+        The head and the position after it; None if it is not complete yet.
+
+    Raises:
+        ServerProtocolError: it is no acceptable answer (502).
+    """
+    match = _RESPONSE.match(data)
+    if match is None:
+        end = data.find(b"\r\n\r\n")
+        if end >= 0 or len(data) > limit_bytes or _HOPELESS.search(data) or not _may_begin(data):
+            raise ServerProtocolError("not a response head, or too long")
+        return None
+    end = match.end()
+    if end > limit_bytes:
+        raise ServerProtocolError("head too long")
+    minor, code, reason, fields = match.groups()
+    head = ResponseHead()
+    head.status = status = int(code)
+    version = 1 if minor == b"1" else 0
+    if version == 1 and reason:
+        head.line = data[: match.end(3) + 2]
+    else:
+        head.line = b"HTTP/1.1 %b %b\r\n" % (code, reason or b"")
+    head.keep_alive = version == 1
+    head.upgrade = b""
+    body = UNTIL_CLOSE
+    lines = fields.split(b"\r\n")
+    lines.pop()
+    if len(lines) > limit_fields:
+        raise ServerProtocolError("too many fields")
+    dropped: list[bytes] | None = None
+    connection: list[bytes] | None = None
+    coded = False
+    for line in lines:
+        name, _, value = line.partition(b":")
+        kind = _RESPONSE_FIELDS.get(name.lower())
+        if kind is None:
+            continue
+        if kind == _LENGTH:
+            length = content_length(value)
+            if length is None or (body != UNTIL_CLOSE and length != body):
+                raise ServerProtocolError("Content-Length is no number, or differs from another")
+            if body == UNTIL_CLOSE:
+                body = length
+                if status != 204 and status >= 200:
+                    continue  # RFC 9110 8.6: not in 1xx and 204
+        elif kind == _CONNECTION:
+            words = [word.strip(b" \t") for word in value.lower().split(b",")]
+            connection = words if connection is None else connection + words
+        elif kind == _CODING:
+            if coded or version == 0 or value.strip(b" \t").lower() != b"chunked":
+                raise ServerProtocolError("Transfer-Encoding is not exactly chunked")
+            coded = True
+        elif kind == _UPGRADE:
+            head.upgrade = value.strip(b" \t")
+            if status == 426 or status == 101:
+                continue  # says what to change to (RFC 9110 15.5.22); the client needs it
+        if dropped is None:
+            dropped = [line]
+        else:
+            dropped.append(line)
+    if coded:
+        if body != UNTIL_CLOSE:
+            raise ServerProtocolError("both Content-Length and Transfer-Encoding")
+        body = CHUNKED
+    if connection is not None:
+        if b"close" in connection:
+            head.keep_alive = False
+        elif version == 0:
+            head.keep_alive = b"keep-alive" in connection
+        dropped = _named(lines, connection, dropped)
+    if bodiless or status < 200 or status == 204 or status == 304:  # RFC 9112 6.3 item 1
+        body = NO_BODY
+    elif body == UNTIL_CLOSE:
+        head.keep_alive = False
+    head.body = body
+    head.kept = fields if dropped is None else _without(lines, dropped)
+    return head, end
+
+
+def _may_begin(data: bytes) -> bool:
+    """
+    Whether these first bytes can still become a status line.
+    """
+    return data.startswith(b"HTTP/1.") or b"HTTP/1.".startswith(data)
+
+
+def trailer_fields(section: bytes) -> bytes | None:
+    """
+    Check a trailer section, and leave out what may not stand there (RFC 9110 6.5.1: framing, routing, connection).
+
+    Args:
+        section: field lines and the empty line, as they came.
+
+    Returns:
+        Field lines that go on, each ending in CRLF; None if the section is not well formed.
+    """
+    match = _SECTION.fullmatch(section)
+    if match is None:
+        return None
+    kept = [line for line in match[1].split(b"\r\n") if line and line.partition(b":")[0].lower() not in _NO_TRAILER]
+    return b"".join(line + b"\r\n" for line in kept)
+
+
+_NO_TRAILER = frozenset(
+    {
+        *_REQUEST_FIELDS,
+        *_RESPONSE_FIELDS,
+        b"authorization",
+        b"content-encoding",
+        b"content-range",
+        b"content-type",
+        b"cookie",
+        b"set-cookie",
+        b"trailer",
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+    }
+)
