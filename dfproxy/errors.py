@@ -72,6 +72,12 @@ class Refused(DfproxyError):
     """
 
 
+class NotReady(Refused):
+    """
+    No data plane is there to take a change, whichever it is; nothing has changed.
+    """
+
+
 class Superseded(DfproxyError):
     """
     A later change of the same service in the same batch has replaced this one.

@@ -7,6 +7,8 @@ conditions `IRouteOrderFactory` and `IRouteConditionFactory`. `dfproxy.testing` 
 
 from __future__ import annotations
 
+from typing import Any
+
 from zope.interface import Attribute, Interface
 
 # --- plugins -------------------------------------------------------------------------------------------------
@@ -166,7 +168,7 @@ class IDataPlane(Interface):
     Whatever carries traffic: the one in this process, or all workers together. The publisher knows only this.
     """
 
-    def prepare(change: object) -> object:
+    def prepare(change: Any) -> Any:
         """
         Do everything of a `dfproxy.model.snapshot.Change` that may fail, beside what runs.
 
@@ -176,7 +178,7 @@ class IDataPlane(Interface):
             Deferred: None once every data plane is ready. Fails with `Refused`; then nothing is prepared anywhere.
         """
 
-    def commit(revision: object) -> object:
+    def commit(revision: Any) -> Any:
         """
         Make the prepared change of that `Revision` effective. Cannot fail.
 
@@ -184,18 +186,18 @@ class IDataPlane(Interface):
             Deferred: None once every data plane that can still accept has applied it.
         """
 
-    def abort(revision: object) -> None:
+    def abort(revision: Any) -> None:
         """
         Forget the prepared change.
         """
 
-    def members(membership: object) -> None:
+    def members(membership: Any) -> None:
         """
         These are the servers of a destination now (`dfproxy.model.snapshot.Membership`). An unknown destination
         or an older epoch is ignored.
         """
 
-    def query(what: str, argument: object) -> object:
+    def query(what: str, argument: Any) -> Any:
         """
         Ask each data plane something that changes nothing: `stats`, `transports`, `quarantine`, `ping`.
 
@@ -211,7 +213,7 @@ class IPublisher(Interface):
 
     snapshot = Attribute("Snapshot: what is in force now.")
 
-    def publish(services: tuple[object, ...]) -> object:
+    def publish(services: tuple[Any, ...]) -> Any:
         """
         Put these definitions in force, all or none; each replaces the one of its name.
 
@@ -220,7 +222,7 @@ class IPublisher(Interface):
             `Superseded`, or with `Overloaded`.
         """
 
-    def withdraw(names: tuple[str, ...]) -> object:
+    def withdraw(names: tuple[str, ...]) -> Any:
         """
         Take these services away; unknown names are fine.
 
@@ -234,7 +236,7 @@ class INames(Interface):
     Who the servers of a destination are; pushes memberships as they change.
     """
 
-    def first_servers(services: tuple[object, ...]) -> object:
+    def first_servers(services: tuple[Any, ...]) -> Any:
         """
         Start to know these definitions.
 
@@ -243,7 +245,7 @@ class INames(Interface):
             a second; a destination whose name does not resolve has no servers. Never fails.
         """
 
-    def keep(services: tuple[object, ...]) -> None:
+    def keep(services: tuple[Any, ...]) -> None:
         """
         These are in force: go on telling about their servers (replaces former definitions of their names).
         """

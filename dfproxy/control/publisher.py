@@ -1,0 +1,397 @@
+"""
+The one door through which definitions change.
+
+Puts changes in a row, joins those that wait into one, and takes each through its phases: names asked, prepared
+everywhere, recorded, committed. What a change means to traffic is the data plane's business, what a service is the
+dialect's.
+
+While one batch is on its way all callers that come form the next, so a hundred callers cost two rounds, not a
+hundred. A batch that is refused is halved until whoever is at fault stands alone, so one caller never spoils another's
+change.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from dfproxy.errors import NotReady, Overloaded, Refused, Superseded
+from dfproxy.interfaces import IDataPlane, INames, IPublisher
+from dfproxy.model.service import Service
+from dfproxy.model.snapshot import Change, Membership, Revision, Snapshot
+
+log = Logger()
+
+CALLERS = 2000
+"""
+Callers that wait for their answer at once. Four times the goal of 500 services published at once.
+"""
+
+NAMES_S = 2.0
+"""
+How long a change waits for its names, in seconds. Whoever asks them promises one second; this is for a broken promise.
+"""
+
+PREPARE_S = 60.0
+"""
+How long a change may take to get ready, in seconds. The workers' own limit is 2 s and a millisecond for each service.
+"""
+
+DIGEST_BITS = 128
+"""
+Size of the digest of a revision.
+"""
+
+
+@dataclass(eq=False)
+class Caller:
+    """
+    Somebody who waits for an answer.
+
+    Attributes:
+        place: grows with each caller.
+        services: what is to be put in force, by name.
+        removed: what is to go.
+        answer: fires with the revision.
+        memberships: first servers of the services.
+        lost: names that a later caller's change has been put in force for.
+    """
+
+    place: int
+    services: dict[str, Service]
+    removed: tuple[str, ...]
+    answer: Deferred[Revision]
+    memberships: tuple[Membership, ...] = ()
+    lost: set[str] = field(default_factory=set)
+
+    def names(self) -> Iterable[str]:
+        """
+        Every name it changes.
+        """
+        yield from self.services
+        yield from self.removed
+
+
+@implementer(IPublisher)
+class Publisher:
+    """
+    The one door.
+
+    Args:
+        data_plane: carries the traffic.
+        names: knows the servers of destinations.
+        clock: for time-outs.
+        record: makes a change durable, between ready and commit; None: nothing is durable.
+
+    Attributes:
+        snapshot: what is in force now.
+    """
+
+    def __init__(
+        self,
+        data_plane: IDataPlane,
+        names: INames,
+        clock: IReactorTime,
+        record: Callable[[Change], Deferred[None]] | None = None,
+    ) -> None:
+        self.snapshot = Snapshot()
+        self._data_plane = data_plane
+        self._names = names
+        self._clock = clock
+        self._record = record
+        self._digests: dict[str, int] = {}
+        self._sum = 0
+        self._place = 0
+        self._callers = 0
+        self._touched: Counter[str] = Counter()
+        self._asking: set[Caller] = set()
+        self._waiting: list[Caller] = []
+        self._busy = False
+
+    def publish(self, services: tuple[Service, ...]) -> Deferred[Revision]:
+        """
+        See `IPublisher`.
+        """
+        named = {service.name: service for service in services}
+        return self._enter(named, ())
+
+    def withdraw(self, names: tuple[str, ...]) -> Deferred[Revision]:
+        """
+        See `IPublisher`.
+        """
+        return self._enter({}, tuple(dict.fromkeys(names)))
+
+    def restore(
+        self, services: tuple[Service, ...], number: int, memberships: tuple[Membership, ...] | None = None
+    ) -> Deferred[Revision]:
+        """
+        Put in force what was in force when we ended. Once, before anybody publishes; nothing is recorded.
+
+        Args:
+            services: all of them.
+            number: of the revision.
+            memberships: their last known servers; None: names are asked first.
+
+        Returns:
+            Deferred: the revision. Services that cannot be loaded are quarantined by the data plane, so it fails only
+            with `NotReady`.
+        """
+        if self._busy or self.snapshot.services:
+            raise RuntimeError("restoring comes before publishing")
+        self._busy = True
+        restored: Deferred[Revision] = self._restore(services, number, memberships)
+        restored.addBoth(self._restored)
+        return restored
+
+    def _enter(self, services: dict[str, Service], removed: tuple[str, ...]) -> Deferred[Revision]:
+        present = self.snapshot.services
+        touched = self._touched
+        news = tuple(s for n, s in services.items() if touched[n] or present.get(n) != s)
+        if not news and not any(touched[name] or name in present for name in removed):
+            return succeed(self.snapshot.revision)
+        if self._callers >= CALLERS:
+            return fail(Overloaded(f"{CALLERS} changes wait already; try again in a second"))
+        self._place += 1
+        caller = Caller(self._place, services, removed, Deferred())
+        answer = caller.answer
+        self._callers += 1
+        self._touched.update(caller.names())
+        self._asking.add(caller)
+        if news:
+            asked: Deferred[tuple[Membership, ...]] = self._names.first_servers(news)
+            asked.addTimeout(NAMES_S, self._clock)
+            asked.addErrback(self._unnamed)
+            asked.addCallback(lambda memberships: self._named(caller, memberships))
+            asked.addErrback(lambda failure: log.failure("publishing broke", failure))
+        else:
+            self._named(caller, ())
+        return answer
+
+    def _unnamed(self, failure: Any) -> tuple[Membership, ...]:
+        log.warn("names are not known in time: {why}", why=failure.getErrorMessage())
+        return ()
+
+    def _named(self, caller: Caller, memberships: tuple[Membership, ...]) -> None:
+        caller.memberships = memberships
+        self._asking.discard(caller)
+        self._waiting.append(caller)
+        self._go()
+
+    def _go(self) -> None:
+        if self._busy:
+            return
+        self._busy = True
+        self._work().addErrback(lambda failure: log.failure("publishing broke", failure))
+
+    @inlineCallbacks
+    def _work(self) -> Generator[Deferred[Any], Any, None]:
+        try:
+            while self._waiting:
+                batch = sorted(self._waiting, key=lambda caller: caller.place)
+                self._waiting = []
+                try:
+                    yield self._apply(batch)
+                except Exception as error:  # noqa: BLE001  every caller is answered, whatever went wrong
+                    log.failure("a change broke")
+                    for caller in batch:
+                        self._answer(caller, error)
+        finally:
+            self._busy = False
+
+    @inlineCallbacks
+    def _apply(self, batch: list[Caller]) -> Generator[Deferred[Any], Any, None]:
+        """
+        One round with these callers, or more if it is refused. Each is answered.
+        """
+        last = {name: caller for caller in batch for name in caller.names() if name not in caller.lost}
+        change = self._change(last)
+        if change is None:
+            self._answer_all(batch, last)
+            return
+        try:
+            yield self._prepared(change)
+        except NotReady as error:
+            self._refuse(batch, error)
+            return
+        except Refused as error:
+            if len(batch) == 1:
+                self._refuse(batch, error)
+                return
+        else:
+            yield from self._finish(batch, last, change)
+            return
+        middle = len(batch) // 2
+        yield self._apply(batch[:middle])
+        yield self._apply(batch[middle:])
+
+    def _finish(
+        self, batch: list[Caller], last: dict[str, Caller], change: Change
+    ) -> Generator[Deferred[Any], Any, None]:
+        if self._record is not None:
+            try:
+                yield self._record(change)
+            except Exception as error:  # noqa: BLE001  nothing is in force that is not durable, whatever the reason
+                log.failure("a change cannot be recorded")
+                self._data_plane.abort(change.revision)
+                self._refuse(batch, error)
+                return
+        yield self._data_plane.commit(change.revision)
+        self._in_force(change)
+        for caller in self._asking:
+            # Who came earlier but waits for names still must not undo what came later.
+            for name in caller.names():
+                winner = last.get(name)
+                if winner is not None and winner.place > caller.place:
+                    caller.lost.add(name)
+        self._answer_all(batch, last)
+
+    def _change(self, last: dict[str, Caller]) -> Change | None:
+        """
+        What these callers' changes come to, seen from what is in force; None: nothing.
+        """
+        present = self.snapshot.services
+        services: list[Service] = []
+        removed: list[str] = []
+        memberships: list[Membership] = []
+        known: dict[int, dict[str, list[Membership]]] = {}
+        total = self._sum
+        for name, caller in last.items():
+            service = caller.services.get(name)
+            if service == present.get(name):
+                continue
+            total -= self._digests.get(name, 0)
+            if service is None:
+                removed.append(name)
+                continue
+            total += digest(service)
+            services.append(service)
+            if caller.place not in known:
+                known[caller.place] = _by_service(caller.memberships)
+            memberships += known[caller.place].get(name, ())
+        if not services and not removed:
+            return None
+        revision = Revision(self.snapshot.revision.number + 1, _digits(total))
+        return Change(revision, tuple(services), tuple(removed), tuple(memberships))
+
+    def _prepared(self, change: Change) -> Deferred[None]:
+        ready: Deferred[None] = self._data_plane.prepare(change)
+        ready.addTimeout(PREPARE_S, self._clock)
+
+        def late(failure: Any) -> Any:
+            failure.trap(DeferredTimeout)
+            self._data_plane.abort(change.revision)
+            raise NotReady(f"not ready within {PREPARE_S:.0f} s")
+
+        def raised(failure: Any) -> Any:
+            if isinstance(failure.value, Refused):
+                return failure
+            # A data plane that breaks where it should refuse has refused.
+            log.failure("a change broke while it was prepared", failure)
+            raise Refused(f"{type(failure.value).__name__}: {failure.value}")
+
+        return ready.addErrback(late).addErrback(raised)
+
+    def _in_force(self, change: Change) -> None:
+        services = {} if change.whole else dict(self.snapshot.services)
+        if change.whole:
+            self._digests.clear()
+            self._sum = 0
+        for name in change.removed:
+            services.pop(name, None)
+            self._sum -= self._digests.pop(name, 0)
+        for service in change.services:
+            services[service.name] = service
+            one = digest(service)
+            self._sum += one - self._digests.get(service.name, 0)
+            self._digests[service.name] = one
+        self._sum %= 1 << DIGEST_BITS
+        self.snapshot = Snapshot(change.revision, services)
+        if change.services:
+            self._names.keep(change.services)
+        if change.removed:
+            self._names.forget(change.removed)
+
+    @inlineCallbacks
+    def _restore(
+        self, services: tuple[Service, ...], number: int, memberships: tuple[Membership, ...] | None
+    ) -> Generator[Deferred[Any], Any, Revision]:
+        if memberships is None:
+            asked: Deferred[tuple[Membership, ...]] = self._names.first_servers(services)
+            asked.addTimeout(NAMES_S, self._clock)
+            memberships = yield asked.addErrback(self._unnamed)
+        named = {service.name: service for service in services}
+        revision = Revision(number, _digits(sum(map(digest, named.values()))))
+        change = Change(revision, tuple(named.values()), memberships=memberships, whole=True)
+        yield self._prepared(change)
+        yield self._data_plane.commit(revision)
+        self._in_force(change)
+        return revision
+
+    def _restored(self, result: Any) -> Any:
+        self._busy = False
+        if self._waiting:
+            self._go()
+        return result
+
+    def _answer_all(self, batch: list[Caller], last: dict[str, Caller]) -> None:
+        for caller in batch:
+            if any(self._has_won(caller, name, last.get(name)) for name in caller.names()):
+                self._answer(caller, self.snapshot.revision)
+            else:
+                self._answer(caller, Superseded("a later change of the same service came while this one waited"))
+
+    @staticmethod
+    def _has_won(caller: Caller, name: str, winner: Caller | None) -> bool:
+        if winner is None:
+            return False
+        return winner is caller or winner.services.get(name) == caller.services.get(name)
+
+    def _refuse(self, batch: list[Caller], error: Exception) -> None:
+        for caller in batch:
+            self._answer(caller, error)
+            strange = tuple(n for n in caller.services if n not in self.snapshot.services and not self._touched[n])
+            if strange:
+                self._names.forget(strange)
+
+    def _answer(self, caller: Caller, result: Revision | Exception) -> None:
+        if caller.place == 0:
+            return
+        caller.place = 0
+        self._callers -= 1
+        for name in caller.names():
+            if self._touched[name] > 1:
+                self._touched[name] -= 1
+            else:
+                del self._touched[name]
+        if isinstance(result, Exception):
+            caller.answer.errback(result)
+        else:
+            caller.answer.callback(result)
+
+
+def digest(service: Service) -> int:
+    """
+    A service as a number of `DIGEST_BITS`: equal services have equal ones.
+    """
+    return int.from_bytes(blake2b(msgspec.msgpack.encode(service), digest_size=DIGEST_BITS // 8).digest(), "big")
+
+
+def _digits(total: int) -> str:
+    return f"{total % (1 << DIGEST_BITS):032x}"
+
+
+def _by_service(memberships: tuple[Membership, ...]) -> dict[str, list[Membership]]:
+    found: dict[str, list[Membership]] = {}
+    for membership in memberships:
+        found.setdefault(membership.service, []).append(membership)
+    return found

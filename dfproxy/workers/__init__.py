@@ -1,0 +1,3 @@
+"""
+Several processes: the leader, the workers, and what goes between them.
+"""

@@ -1,0 +1,206 @@
+"""
+What the leader has told its workers, so that it can tell a new one.
+
+Definitions that are committed, the latest memberships, and the shared cells that both are counted in. Knows no
+process and no channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from dfproxy.model.service import Service
+from dfproxy.model.snapshot import Change, Membership, Revision
+from dfproxy.observe.cells import CellDirectory
+from dfproxy.workers.messages import Part
+
+PART_ITEMS = 128
+"""
+Services in one part of a change: about 100 KiB, encoded in a quarter of a millisecond.
+"""
+
+Destination = tuple[str, int]
+"""
+Name of a service and index of the destination.
+"""
+
+
+class Definitions:
+    """
+    The committed definitions and the memberships that go with them.
+
+    Args:
+        cells: allots the cells that services and servers are counted in.
+    """
+
+    def __init__(self, cells: CellDirectory) -> None:
+        self.revision = Revision()
+        self.services: dict[str, Service] = {}
+        self.memberships: dict[Destination, Membership] = {}
+        self._cells = cells
+
+    def equipped(self, change: Change) -> Change:
+        """
+        The same change with cells for its destinations and servers. Undone by `dropped`, made lasting by `commit`.
+        """
+        cells = tuple(
+            (service.name, destination.index, self._cells.allot((service.name, destination.index)))
+            for service in change.services
+            for destination in service.destinations
+        )
+        return replace(change, cells=cells, memberships=tuple(map(self.counted, change.memberships)))
+
+    def counted(self, membership: Membership) -> Membership:
+        """
+        The same membership with a cell for each server.
+        """
+        place = (membership.service, membership.index)
+        return replace(
+            membership,
+            servers=tuple(
+                replace(server, cell=self._cells.allot((*place, server.host, server.port)))
+                for server in membership.servers
+            ),
+        )
+
+    def dropped(self, change: Change) -> None:
+        """
+        An equipped change is not to be: free the cells that only it would have used.
+        """
+        for membership in change.memberships:
+            self._free_servers(membership, self.memberships.get((membership.service, membership.index)))
+        for service in change.services:
+            self._free_destinations(service, self.services.get(service.name))
+
+    def commit(self, change: Change) -> None:
+        """
+        An equipped change is in force.
+        """
+        self.revision = change.revision
+        names = {service.name for service in change.services}
+        gone = [name for name in self.services if name not in names] if change.whole else change.removed
+        for name in gone:
+            former = self.services.pop(name, None)
+            if former is not None:
+                self._free_destinations(former, None)
+        for service in change.services:
+            former = self.services.get(service.name)
+            self.services[service.name] = service
+            if former is not None:
+                self._free_destinations(former, service)
+        for membership in change.memberships:
+            self.remember(membership)
+
+    def remember(self, membership: Membership) -> bool:
+        """
+        Keep a membership with its cells.
+
+        Returns:
+            Whether it is news: false when its destination is unknown or a newer one is known.
+        """
+        service = self.services.get(membership.service)
+        if service is None or all(d.index != membership.index for d in service.destinations):
+            self._free_servers(membership, None)
+            return False
+        place = (membership.service, membership.index)
+        former = self.memberships.get(place)
+        if former is not None:
+            if former.epoch >= membership.epoch:
+                self._free_servers(membership, former)
+                return False
+            self._free_servers(former, membership)
+        self.memberships[place] = membership
+        return True
+
+    def whole(self) -> tuple[Service, ...]:
+        """
+        All services, for `parts`.
+        """
+        return tuple(self.services.values())
+
+    def parts(self, services: tuple[Service, ...]) -> Iterator[Part]:
+        """
+        Pieces of a change that brings these services, with what is known of their servers when each piece is made.
+        """
+        for start in range(0, len(services), PART_ITEMS):
+            some = services[start : start + PART_ITEMS]
+            places = [(service.name, destination.index) for service in some for destination in service.destinations]
+            yield Part(
+                services=some,
+                memberships=tuple(self.memberships[place] for place in places if place in self.memberships),
+                cells=tuple((*place, self._cells.number(place)) for place in places),
+            )
+
+    def _free_destinations(self, former: Service, now: Service | None) -> None:
+        kept = {d.index for d in now.destinations} if now is not None else set()
+        for destination in former.destinations:
+            if destination.index not in kept:
+                place = (former.name, destination.index)
+                self._cells.free(place)
+                membership = self.memberships.pop(place, None)
+                if membership is not None:
+                    self._free_servers(membership, None)
+
+    def _free_servers(self, former: Membership, now: Membership | None) -> None:
+        kept = {(s.host, s.port) for s in now.servers} if now is not None else set()
+        for server in former.servers:
+            if (server.host, server.port) not in kept:
+                self._cells.free((former.service, former.index, server.host, server.port))
+
+
+def parts_of(change: Change) -> Iterator[Part]:
+    """
+    A change in bounded pieces.
+    """
+    for start in range(0, len(change.removed), PART_ITEMS):
+        yield Part(removed=change.removed[start : start + PART_ITEMS])
+    memberships: dict[str, list[Membership]] = {}
+    for membership in change.memberships:
+        memberships.setdefault(membership.service, []).append(membership)
+    cells: dict[str, list[tuple[str, int, int]]] = {}
+    for cell in change.cells:
+        cells.setdefault(cell[0], []).append(cell)
+    for start in range(0, len(change.services), PART_ITEMS):
+        some = change.services[start : start + PART_ITEMS]
+        yield Part(
+            services=some,
+            memberships=tuple(m for service in some for m in memberships.get(service.name, ())),
+            cells=tuple(c for service in some for c in cells.get(service.name, ())),
+        )
+
+
+def merged(changes: Iterable[Change]) -> Change:
+    """
+    One change with the effect of several in a row.
+    """
+    revision = Revision()
+    whole = False
+    services: dict[str, Service] = {}
+    removed: dict[str, None] = {}
+    memberships: dict[Destination, Membership] = {}
+    cells: dict[Destination, int] = {}
+    for change in changes:
+        revision = change.revision
+        if change.whole:
+            whole = True
+            services.clear()
+            removed.clear()
+        for name in change.removed:
+            services.pop(name, None)
+            removed[name] = None
+        for service in change.services:
+            services[service.name] = service
+            removed.pop(service.name, None)
+        for membership in change.memberships:
+            memberships[membership.service, membership.index] = membership
+        for name, index, cell in change.cells:
+            cells[name, index] = cell
+    return Change(
+        revision,
+        tuple(services.values()),
+        tuple(removed),
+        tuple(m for m in memberships.values() if m.service in services),
+        tuple((name, index, cell) for (name, index), cell in cells.items() if name in services),
+        whole,
+    )
