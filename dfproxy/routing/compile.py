@@ -1,25 +1,30 @@
 """
 Services to a table, beside the table that runs; work grows with the change.
 
-What must be refused is refused here, before anything of the builder is touched.
+What must be refused is refused here, before anything of the builder is touched. Decides also which conditions an
+index answers, and leaves the rest to predicates.
 
 Source: contract of DFP's route choice; `dfproxy.routing.precedence` for the order.
 """
 
 from __future__ import annotations
 
-from bisect import insort
+import re
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
 
 from dfproxy.errors import InvalidRoute
 from dfproxy.model.match import HostPattern, Match, PathPattern
 from dfproxy.model.service import Route, Service
-from dfproxy.routing.index import Check, Entries, Entry, PathIndex, Prefixes, Rank
-from dfproxy.routing.matcher import all_of, host_check, path_check, rest_checks
-from dfproxy.routing.table import Placement, RouteTable
+from dfproxy.routing.index import Entry, PathIndex, Rank
+from dfproxy.routing.literals import LONGEST, SHORTEST, regex_literals
+from dfproxy.routing.matcher import DIRECTORY, DOMAIN, Check, all_of, host_check, path_check, rest_checks
+from dfproxy.routing.table import EVERYWHERE, Compiled, Place, RouteTable
 
-_by_rank = itemgetter(0)
+PRODUCT_LIMIT = 1000
+"""
+Places that one route may take, its hosts times its paths; past it the paths are not indexed under each of its hosts
+but tried. DFP's users have up to a few dozen of either.
+"""
 
 
 class TableBuilder:
@@ -40,15 +45,26 @@ class TableBuilder:
     ) -> None:
         self._key = key
         self._conditions = conditions
-        self._table = _copy(previous)
-        self._own: set[PathIndex] = set()  # by identity; kept alive, or an id might come again
+        self._start(previous)
+
+    def _start(self, previous: RouteTable) -> None:
+        self._previous = previous
+        self._services = previous.services.copy()
+        self._defaults = previous.defaults.copy()
+        self._shape = previous.shape
+        # what changes, by kind and key of its place by host: our own copies until `build`
+        self._touched: dict[tuple[str, bytes], PathIndex] = {}
 
     def remove(self, name: str) -> None:
         """
         Take the routes of a service out; an unknown name is fine.
         """
-        for placement in self._table.services.pop(name, ()):
-            self._take_out(placement)
+        self._defaults.pop(name, None)
+        for compiled in self._services.pop(name, ()):
+            for host in compiled.hosts:
+                paths = self._changeable(host)
+                for path in compiled.paths:
+                    paths.drop(path.kind, path.value, path.runs, compiled.rank)
 
     def add(self, service: Service, targets: Sequence[object]) -> None:
         """
@@ -61,175 +77,183 @@ class TableBuilder:
         Raises:
             InvalidRoute: it cannot be compiled; the builder is as it was.
         """
-        if len(targets) != len(service.destinations):
-            raise InvalidRoute(
-                f"service {service.name} has {len(service.destinations)} destinations but {len(targets)} targets"
-            )
-        placements = tuple(
-            self._compile(Route(service, destination), target)
-            for destination, target in zip(service.destinations, targets, strict=True)
-        )
+        destinations = service.destinations
+        if len(targets) != len(destinations):
+            raise InvalidRoute(f"{service.name}: {len(destinations)} destinations but {len(targets)} targets")
+        routes = []
+        shape = self._shape
+        for destination, target in zip(destinations, targets):
+            route = Route(service, destination)
+            rank, shape = self._rank(route, shape)
+            match = destination.match
+            routes.append(Compiled(route, rank, target, *_places(match, rest_checks(match, self._conditions))))
         self.remove(service.name)
-        self._table.services[service.name] = placements
-        for placement in placements:
-            self._put_in(placement)
+        self._shape = shape
+        self._services[service.name] = tuple(routes)
+        if service.is_default and routes:
+            self._defaults[service.name] = routes[-1]
+        for compiled in routes:
+            for host in compiled.hosts:
+                paths = self._changeable(host)
+                for path in compiled.paths:
+                    check = all_of([check for check in (host.check, path.check) if check is not None])
+                    paths.put(path.kind, path.value, path.runs, Entry(compiled.rank, check, compiled.target))
 
     def build(self) -> RouteTable:
         """
-        The table; the builder may go on and build the next one.
+        The table; the builder may go on and build a further one.
         """
-        table = self._table
-        self._table = _copy(table)
-        self._own = set()
-        defaults = [p[-1] for p in table.services.values() if p and p[-1].route.service.is_default]
-        table.default = max(defaults, key=lambda placement: placement.rank).target if defaults else None
+        table = self._previous.copy()
+        table.services = self._services
+        table.defaults = self._defaults
+        table.shape = self._shape
+        table.default = max(self._defaults.values(), key=lambda c: c.rank).target if self._defaults else None
+        for paths in self._touched.values():
+            paths.settle()
+        table.replace(self._touched)
+        self._start(table)
         return table
 
-    # --- one route -------------------------------------------------------------------------------------------
-
-    def _compile(self, route: Route, target: object) -> Placement:
-        match = route.destination.match
-        rank = self._rank(route)
-        rest = rest_checks(match, self._conditions)
-        return Placement(route, rank, target, _host_places(match), _path_places(match, rest))
-
-    def _rank(self, route: Route) -> Rank:
-        return (0, self._key(route), route.service.name, route.destination.index)
-
-    # --- places ----------------------------------------------------------------------------------------------
-
-    def _put_in(self, placement: Placement) -> None:
-        for kind, value, host_test in placement.hosts:
-            paths = self._paths(kind, value)
-            for path_kind, path, path_test in placement.paths:
-                check = all_of([c for c in (host_test, path_test) if c is not None])
-                entry = Entry(placement.rank, check, placement.target)
-                _set(paths, path_kind, path, _with(_get(paths, path_kind, path), entry))
-
-    def _take_out(self, placement: Placement) -> None:
-        for kind, value, _ in placement.hosts:
-            paths = self._paths(kind, value)
-            for path_kind, path, _ in placement.paths:
-                _set(paths, path_kind, path, _without(_get(paths, path_kind, path), placement.rank))
-            if kind != "any" and not (paths.slash or paths.exact or paths.others or paths.prefixes):
-                if kind == "exact":
-                    del self._table.exact[value]
-                else:
-                    _prefixes(self._table, kind).drop(value)
-
-    def _paths(self, kind: str, value: bytes) -> PathIndex:
+    def _changeable(self, host: Place) -> PathIndex:
         """
-        The paths of a host place, as this builder's own copy.
+        The routes at a place by host, as our own copy.
         """
-        table = self._table
-        if kind == "any":
-            paths = table.everywhere
-        elif kind == "exact":
-            paths = table.exact.get(value) or PathIndex()
-        else:
-            paths = _prefixes(table, kind).values.get(value) or PathIndex()
-        if paths not in self._own:
-            paths = paths.copy()
-            self._own.add(paths)
-            if kind == "any":
-                table.everywhere = paths
-            elif kind == "exact":
-                table.exact[value] = paths
-            else:
-                _prefixes(table, kind).put(value, paths)
+        place = (host.kind, host.value)
+        paths = self._touched.get(place)
+        if paths is None:
+            before = self._previous.paths_at(*place)
+            paths = self._touched[place] = PathIndex() if before is None else before.copy()
         return paths
 
+    def _rank(self, route: Route, shape: tuple[object, ...]) -> tuple[Rank, tuple[object, ...]]:
+        """
+        What the route is sorted by; always comparable with all others, as a lookup must not raise.
 
-def _copy(table: RouteTable) -> RouteTable:
-    other = RouteTable()
-    other.everywhere = table.everywhere
-    other.exact = table.exact.copy()
-    other.prefixes = table.prefixes.copy()
-    other.suffixes = table.suffixes.copy()
-    other.bare_suffixes = table.bare_suffixes.copy()
-    other.services = table.services.copy()
-    return other
+        Args:
+            shape: types in the longest key so far.
+
+        Returns:
+            The rank, and the shape from now on.
+
+        Raises:
+            InvalidRoute: the route order fails, or its keys do not sort.
+        """
+        try:
+            key = self._key(route)
+            mine = _shape(key)
+            agrees = isinstance(mine, tuple) and _agree(mine, shape)
+        except Exception as error:  # foreign code: whatever it raises is an answer to the operator
+            raise InvalidRoute(f"{route.service.name}: the route order failed: {error!r}") from error
+        if not isinstance(mine, tuple) or not agrees:
+            raise InvalidRoute(f"{route.service.name}: the route order gave {key!r}, which does not sort with others")
+        rank = (0, key, route.service.name, route.destination.index)
+        return rank, (mine if len(mine) > len(shape) else shape)
 
 
-def _prefixes(table: RouteTable, kind: str) -> Prefixes[PathIndex]:
-    if kind == "prefix":
-        return table.prefixes
-    return table.suffixes if kind == "suffix" else table.bare_suffixes
+def _shape(key: object) -> object:
+    """
+    The types of a key: a tuple of shapes, or one of number, str, bytes.
+
+    Raises:
+        TypeError: something else, of which nothing is known.
+    """
+    if isinstance(key, tuple):
+        return tuple(_shape(part) for part in key)
+    if isinstance(key, int | float):
+        return float
+    if isinstance(key, str | bytes):
+        return str if isinstance(key, str) else bytes
+    raise TypeError(f"a key is made of tuples, numbers, str and bytes, not of {key!r}")
 
 
-def _host_places(match: Match) -> tuple[tuple[str, bytes, Check | None], ...]:
+def _agree(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
+    """
+    Whether keys of these shapes can be compared: they agree as far as both go.
+    """
+    return all(_agree(a, b) if isinstance(a, tuple) and isinstance(b, tuple) else a == b for a, b in zip(one, other))
+
+
+# --- which index answers what ----------------------------------------------------------------------------------
+
+
+def _places(match: Match, rest: list[Check]) -> tuple[tuple[Place, ...], tuple[Place, ...]]:
+    """
+    The places of a route by host, and its places by path within each of these.
+
+    Args:
+        rest: its other conditions.
+    """
+    hosts = _host_places(match)
+    paths = _path_places(match, rest)
+    if len(hosts) > 1 and len(hosts) * len(paths) > PRODUCT_LIMIT and (any_of := path_check(match.paths)):
+        paths = (Place("loose", check=all_of([any_of, *rest])),)
+    return hosts, paths
+
+
+def _host_places(match: Match) -> tuple[Place, ...]:
     if not match.hosts:
-        return (("any", b"", None),)
-    places: dict[tuple[str, bytes], Check | None] = {}
-    tried: list[HostPattern] = []
+        return (EVERYWHERE,)
+    places: dict[object, Place] = {}
     for pattern in match.hosts:
-        value = pattern.value.lower()
-        if not value:
-            continue
-        if pattern.form == "suffix":
-            places["bare" if pattern.without_port else "suffix", value[::-1]] = None
-        elif pattern.form in ("exact", "prefix") and not pattern.without_port:
-            places[pattern.form, value] = None
-        else:
-            tried.append(pattern)
-    if (check := host_check(tried)) is not None:
-        places["any", b""] = check
-    return tuple((kind, value, check) for (kind, value), check in places.items())
+        place = _host_place(pattern)
+        if place is not None:
+            places[pattern if place.check else (place.kind, place.value)] = place
+    return tuple(places.values())
 
 
-def _path_places(match: Match, rest: list[Check]) -> tuple[tuple[str, bytes, Check | None], ...]:
-    if not match.paths:
-        return (("other", b"", all_of(rest)),)
-    places: dict[tuple[str, bytes], Check | None] = {}
-    tried: list[PathPattern] = []
+def _host_place(pattern: HostPattern) -> Place | None:
+    """
+    Where one host pattern is indexed; None if it matches nothing.
+    """
+    form, value = pattern.form, pattern.value.lower()
+    check = host_check([pattern])
+    if check is None:
+        return None
+    if form == "suffix":
+        return Place("bare suffix" if pattern.without_port else "suffix", value[::-1])
+    if form in ("exact", "prefix", "label") and not pattern.without_port:
+        return Place(form, value.strip(DOMAIN) if form == "label" else value)
+    if form == "regex":
+        runs = regex_literals(pattern.value, re.IGNORECASE)
+    else:
+        runs = () if form == "length" else _literal(value.strip(DOMAIN) if form == "label" else value.strip(DIRECTORY))
+    if not runs:
+        return Place(EVERYWHERE.kind, check=check)
+    return Place("containing", max(runs, key=len), check)
+
+
+def _path_places(match: Match, rest: list[Check]) -> tuple[Place, ...]:
     plain = all_of(rest)
+    if not match.paths:
+        return (Place("loose", check=plain),)
+    places: dict[object, Place] = {}
     for pattern in match.paths:
-        if pattern.form in ("exact", "prefix") and not pattern.ignore_case and not pattern.whole_target:
-            if pattern.value:
-                kind = "slash" if pattern.form == "prefix" and pattern.value == b"/" else pattern.form
-                places[kind, pattern.value] = plain
-        else:
-            tried.append(pattern)
-    if (check := path_check(tried)) is not None:
-        places["other", b""] = all_of([check, *rest])
-    return tuple((kind, value, check) for (kind, value), check in places.items())
+        form, value = pattern.form, pattern.value
+        if form in ("exact", "prefix") and not pattern.ignore_case and not pattern.whole_target:
+            if value:
+                kind = "slash" if form == "prefix" and value == b"/" else form
+                places[kind, value] = Place(kind, value, plain)
+        elif (check := path_check([pattern])) is not None:
+            runs = _path_runs(pattern)
+            places[pattern] = Place("tried" if runs else "loose", check=all_of([check, *rest]), runs=runs)
+    return tuple(places.values())
 
 
-def _get(paths: PathIndex, kind: str, value: bytes) -> Entries:
-    if kind == "slash":
-        return paths.slash
-    if kind == "other":
-        return paths.others
-    if kind == "exact":
-        return paths.exact.get(value, ())
-    return () if paths.prefixes is None else paths.prefixes.values.get(value, ())
+def _path_runs(pattern: PathPattern) -> tuple[bytes, ...]:
+    """
+    Literals, one of which will do: a path in lower case that matches contains each of them.
+    """
+    form, value = pattern.form, pattern.value
+    if pattern.whole_target or form == "length":
+        return ()  # the path may contain nothing of it
+    if form == "regex":
+        return regex_literals(value, re.IGNORECASE if pattern.ignore_case else 0)
+    if form == "directory":
+        value = value.strip(DIRECTORY)
+    elif form == "domain":
+        value = value.strip(DOMAIN)
+    return _literal(value)
 
 
-def _set(paths: PathIndex, kind: str, value: bytes, entries: Entries) -> None:
-    if kind == "slash":
-        paths.slash = entries
-    elif kind == "other":
-        paths.others = entries
-    elif kind == "exact":
-        if entries:
-            paths.exact[value] = entries
-        else:
-            paths.exact.pop(value, None)
-    elif entries:
-        if paths.prefixes is None:
-            paths.prefixes = Prefixes()
-        paths.prefixes.put(value, entries)
-    elif paths.prefixes is not None:
-        paths.prefixes.drop(value)
-        if not paths.prefixes.values:
-            paths.prefixes = None
-
-
-def _with(entries: Entries, entry: Entry) -> Entries:
-    changed = list(entries)
-    insort(changed, entry, key=_by_rank)
-    return tuple(changed)
-
-
-def _without(entries: Entries, rank: Rank) -> Entries:
-    return tuple(entry for entry in entries if entry[0] != rank)
+def _literal(value: bytes) -> tuple[bytes, ...]:
+    return (value[:LONGEST].lower(),) if len(value) >= SHORTEST else ()
