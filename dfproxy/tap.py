@@ -260,4 +260,4 @@ def _plugins_found(folders: Iterable[str]) -> str:
     except ImportError as error:
         # The help must work even where a dependency of the rest is broken.
         return f"Strategies are not known: {error}\n"
-    return f"{Strategies.load(tuple(folders)).describe()}\n"
+    return f"{Strategies.load(tuple(folders)).summary().rstrip()}\n"

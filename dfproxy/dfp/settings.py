@@ -25,6 +25,11 @@ ROOT_STATE_DIR = "/var/lib/dfproxy"
 State folder of a proxy that runs as root (FHS: state of programs).
 """
 
+SHOWN_CHARACTERS = 100
+"""
+How much of a wrong value is repeated in the problem.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -179,12 +184,20 @@ def _parse(given: Given, chosen: dict[str, Any], problems: list[Problem]) -> Non
         try:
             values.append(given.option.parse(text))
         except ValueError as error:
-            shown = "(not shown)" if given.option.hidden else text
+            shown = "(not shown)" if given.option.hidden else _one_line(text)
             problems.append(Problem(given.spelled, shown, str(error)))
     if given.option.repeats:
         chosen[given.option.name] = tuple(values)
     elif values:
         chosen[given.option.name] = values[0]
+
+
+def _one_line(text: str) -> str:
+    """
+    A value as it is shown: short, and without what would break a line or a terminal.
+    """
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:SHOWN_CHARACTERS])
+    return shown if len(text) <= SHOWN_CHARACTERS else f"{shown}..."
 
 
 def _is_default(given: Given) -> bool:

@@ -1,0 +1,89 @@
+"""
+Tests of `dfproxy.dfp.options`: the table agrees with itself, with `Settings` and with the documentation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dfproxy.dfp.options import GROUPS, OPTIONS, markdown
+from dfproxy.model.settings import Limits, Settings
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "options.md"
+
+DFP_VARIABLES = """
+    BIND_PORTS CA_FILE CAPTURE_REQUEST_HEADER CERTS CFG_TEMPLATE_PATH CHECK_RESOLVERS COMPRESSION_ALGO COMPRESSION_TYPE
+    CONNECTION_MODE CRT_LIST_PATH DEBUG DEBUG_ERRORS_ONLY DEBUG_HTTP_FORMAT DEBUG_TCP_FORMAT DEFAULT_PORTS
+    DEFAULT_PROTOCOL DEFAULT_REQ_MODE DISPLAY_CONFIG_ON_ERROR DNS_LOOKUP_PAUSE_MS DO_NOT_RESOLVE_ADDR ENABLE_H2
+    EXTRA_FRONTEND EXTRA_GLOBAL FILTER_PROXY_INSTANCE_NAME HEALTHCHECK HTTPS_ONLY IP PORT LISTENER_ADDRESS MODE
+    PREFERRED_CERTIFICATE PROXY_INSTANCE_NAME RECONFIGURE_ATTEMPTS RELOAD_ATTEMPTS RELOAD_INTERVAL REPEAT_RELOAD
+    RESOLVERS SEPARATOR SERVICE_DOMAIN_ALGO SERVICE_NAME SKIP_ADDRESS_VALIDATION SSL_BIND_CIPHERS SSL_BIND_OPTIONS
+    STATS_USER_ENV STATS_PASS_ENV STATS_URI_ENV STATS_USER STATS_PASS STATS_URI STATS_PORT TERMINATE_ON_RELOAD
+    TIMEOUT_CLIENT TIMEOUT_CONNECT TIMEOUT_HTTP_KEEP_ALIVE TIMEOUT_HTTP_REQUEST TIMEOUT_QUEUE TIMEOUT_SERVER
+    TIMEOUT_TUNNEL USERS USERS_PASS_ENCRYPTED
+""".split()
+
+
+class TableTests(SynchronousTestCase):
+    """
+    Rows of the table.
+    """
+
+    def test_no_row_twice(self) -> None:
+        """
+        Each option, variable and target stands once.
+        """
+        for attribute in ("name", "variable"):
+            values = [getattr(option, attribute) for option in OPTIONS]
+            self.assertEqual(len(values), len(set(values)))
+        targets = [option.target for option in OPTIONS if option.target]
+        self.assertEqual(len(targets), len(set(targets)))
+
+    def test_every_variable_of_dfp(self) -> None:
+        """
+        A stack written for DFP starts: every variable that DFP reads is known.
+        """
+        self.assertEqual(set(DFP_VARIABLES) - {option.variable for option in OPTIONS}, set())
+
+    def test_every_limit_is_an_option(self) -> None:
+        """
+        No limit is out of the operator's reach.
+        """
+        targets = {option.target.removeprefix("limits.") for option in OPTIONS if option.target.startswith("limits.")}
+        self.assertEqual(targets, set(Limits.__dataclass_fields__))
+
+    def test_defaults_are_true(self) -> None:
+        """
+        The default that the help shows is the one in force.
+        """
+        settings = Settings()
+        for option in OPTIONS:
+            if option.target and option.default:
+                place, _, attribute = option.target.rpartition(".")
+                value = getattr(settings.limits if place else settings, attribute)
+                self.assertEqual(option.parse(option.default), value, option.name)
+
+    def test_defaults_are_acceptable(self) -> None:
+        """
+        Writing the shown default down changes nothing and is never refused.
+        """
+        for option in OPTIONS:
+            if option.default:
+                option.parse(option.default)
+
+    def test_rows_are_complete(self) -> None:
+        """
+        Every row has a known group and a help that fits one line.
+        """
+        for option in OPTIONS:
+            self.assertIn(option.group, GROUPS)
+            self.assertTrue(0 < len(option.help) < 100, option.name)
+            self.assertEqual(option.name, option.name.lower())
+
+    def test_document(self) -> None:
+        """
+        docs/options.md is what `python -m dfproxy.dfp.settings` prints.
+        """
+        self.assertEqual(DOCUMENT.read_text(), markdown())
