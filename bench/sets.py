@@ -17,7 +17,7 @@ from bench.api import Published
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
 REGEX_ROUTES = 200
 
-# Nothing that is made at random begins so: a prefix form can't shadow what is asked for.
+# Nothing that is made at random begins with its first letter: a prefix form cannot shadow what is asked for.
 OWN = "zz."
 
 
@@ -40,7 +40,7 @@ class ServiceSet:
 
 
 def _word(random: Random, length: int) -> str:
-    return random.choice(LETTERS[:26]) + "".join(random.choice(LETTERS) for _ in range(length - 1))
+    return random.choice(LETTERS[:25]) + "".join(random.choice(LETTERS) for _ in range(length - 1))
 
 
 def _distinct(make: Callable[[int], str], lengths: range, count: int, random: Random) -> list[str]:
