@@ -230,6 +230,7 @@ class LocalDataPlane:
         backend = self._backends.get((membership.service, membership.index))
         if backend is not None and membership.service not in self.quarantined:
             backend.members(membership)
+            self._traffic.touch(backend.tally)
 
     # --- questions -------------------------------------------------------------------------------------------
 

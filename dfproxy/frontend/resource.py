@@ -69,7 +69,7 @@ class ReverseProxyResource(TwistedReverseProxyResource):
         if reactor is None:
             # As twisted.web.proxy does it: asked for here, not when the module is imported.
             reactor = traffic.reactor if traffic is not None else _global_reactor()
-        super().__init__(host, port, path, reactor)
+        TwistedReverseProxyResource.__init__(self, host, port, path, reactor)
         if traffic is None:
             traffic = Traffic(reactor, reactor, Limits(), reactor.seconds)  # type: ignore[arg-type,attr-defined]  # IReactorTime too
             traffic.deadlines.start()
@@ -123,7 +123,7 @@ class ReverseProxyResource(TwistedReverseProxyResource):
 def _global_reactor() -> IReactorTCP:
     from twisted.internet import reactor  # noqa: PLC0415  only where nobody handed one in
 
-    return reactor  # type: ignore[return-value]  # a module that provides it
+    return reactor
 
 
 def _length(body: bytes) -> bytes:

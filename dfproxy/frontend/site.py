@@ -34,7 +34,7 @@ class ProxySite(Site):
     noisy = False
 
     def __init__(self, resource: ReverseProxyResource) -> None:
-        super().__init__(resource)
+        Site.__init__(self, resource)
         self.resource: ReverseProxyResource = resource
         self.traffic: Traffic = resource.traffic
         self.sessions_open: set[Http1Session] = set()

@@ -73,3 +73,14 @@ class Tally:
         All counters, in the order of `FIELDS`.
         """
         return tuple(getattr(self, name) for name in FIELDS)
+
+    def absorb(self, other: Tally) -> None:
+        """
+        Take over what another has counted, so that a sum over both does not fall when the other goes.
+
+        What it has in flight stays its own.
+        """
+        for name in FIELDS:
+            if name != "in_flight":
+                setattr(self, name, getattr(self, name) + getattr(other, name))
+                setattr(other, name, 0)

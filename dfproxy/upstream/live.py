@@ -215,6 +215,7 @@ class LiveBackend:
         for place, server in before.items():
             server.present = False
             server.let_go()
+            self.tally.absorb(server)
             self._departed[place] = (now, server)
         self.servers = tuple(after)
         self._renew()
