@@ -1,0 +1,3 @@
+"""
+Counting and wording.
+"""
