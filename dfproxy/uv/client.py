@@ -57,12 +57,12 @@ class Client(Transport):
         self.connector = connector
         host, port = connector.host, connector.port
         if not 0 <= port <= 65535:
-            raise OverflowError(f"port must be 0-65535, not {port}")
+            raise OverflowError("connect_ex(): port must be 0-65535.")
         self.addr: tuple[Any, ...] = (host, port)
         if isIPAddress(host):
             self._start(self.addr)
         elif isIPv6Address(host):
-            self.addr = tcp._resolveIPv6(host, port)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+            self.addr = tcp._resolveIPv6(host, port)
             self._start(self.addr)
         else:
             resolving = connector.reactor.resolve(host)
@@ -85,7 +85,7 @@ class Client(Transport):
             self._attempt_failed(problem)
 
     def _unresolved(self, failure: Failure) -> None:
-        self.failIfNotConnected(failure.value or UserError())  # type: ignore[no-untyped-call]  # Twisted's
+        self.failIfNotConnected(failure.value or UserError())
 
     def _itself(self) -> Any:
         return self
@@ -102,7 +102,7 @@ class Client(Transport):
             try:
                 bind(connection, binding)
             except OSError as problem:
-                raise ConnectBindError(problem.args[0], problem.args[1]) from problem  # type: ignore[no-untyped-call]  # Twisted's
+                raise ConnectBindError(problem.args[0], problem.args[1]) from problem
         error = connection.connect_ex(address)
         if error in (0, EINPROGRESS):
             self._watched = True
@@ -130,7 +130,7 @@ class Client(Transport):
         self._steps = None
         reason: BaseException = problem
         if isinstance(problem, OSError) and not isinstance(problem, SSLError):
-            reason = getConnectError(problem)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+            reason = getConnectError(problem)
         # Later, since the connector may still be in its `connect`.
         self.reactor.loop.call_soon(self.failIfNotConnected, reason)
 
@@ -159,7 +159,7 @@ class Client(Transport):
         """
         Give the attempt up.
         """
-        self.failIfNotConnected(UserError())  # type: ignore[no-untyped-call]  # Twisted's
+        self.failIfNotConnected(UserError())
 
     def build(self) -> IProtocol | None:
         """
@@ -190,14 +190,21 @@ class Client(Transport):
         if self.connector is not None:
             self.connector.connectionLost(reason)
 
-    def log_name(self, protocol: IProtocol) -> str:
+    def log_name(self, prefix: str) -> str:
         """
         Name the protocol, as Twisted's own.
         """
-        return f"{type(protocol).__name__},client"
+        return f"{prefix},client"
+
+    @property
+    def socket(self) -> Any:
+        """
+        Give the socket, also during an attempt from an address of one's own; None during any other attempt.
+        """
+        return self._socket or (self._uv.get_extra_info("socket") if self.connected else None)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} to {self.addr} at {id(self):x}>"
+        return f"<{type(self)} to {self.addr} at {id(self):x}>"
 
 
 def bind(connection: socket.socket, binding: Any) -> None:
@@ -219,7 +226,7 @@ def bind(connection: socket.socket, binding: Any) -> None:
     if own._reusePort:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if isIPv6Address(own._address):
-        connection.bind(tcp._resolveIPv6(own._address, own._port))  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        connection.bind(tcp._resolveIPv6(own._address, own._port))
     else:
         connection.bind((own._address, own._port))
 

@@ -63,11 +63,11 @@ class Accepted(Transport):
         """
         return self.factory.buildProtocol(self.getPeer())
 
-    def log_name(self, protocol: IProtocol) -> str:
+    def log_name(self, prefix: str) -> str:
         """
         Name protocol, session number and peer, as Twisted's own.
         """
-        return f"{type(protocol).__name__},{self.sessionno},{self.getPeer().host}"
+        return f"{prefix},{self.sessionno},{self.getPeer().host}"
 
     def __repr__(self) -> str:
         where = self.getHost().port if self.connected else "(closed)"

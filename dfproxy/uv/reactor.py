@@ -224,4 +224,4 @@ def install(loop: asyncio.AbstractEventLoop | None = None) -> None:
 
     reactor = UvReactor(loop)
     asyncio.set_event_loop(reactor.loop)
-    installReactor(reactor)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+    installReactor(reactor)

@@ -144,6 +144,8 @@ class Sending:
             self._uv.set_write_buffer_limits(0, 0)
             self._open_writing()
             self.producer.resumeProducing()
+            # Once more when what was written before is with the kernel, even where that was at once.
+            self._pull_soon()
         elif self._write_paused:
             self.producerPaused = True
             self.producer.pauseProducing()

@@ -62,7 +62,7 @@ def failure_of(problem: BaseException) -> Failure:
     """
     Wrap an exception, with the traceback it has.
     """
-    return Failure(problem, type(problem), problem.__traceback__)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+    return Failure(problem, type(problem), problem.__traceback__)
 
 
 # Shared, as in Twisted's own reactors: making a Failure costs more than the rest of closing a connection.

@@ -121,7 +121,7 @@ class Securing(Sending):
         elif isinstance(contextFactory, SSLContext):
             self._start_uv_tls(contextFactory, as_client, "")
         else:
-            _newtls.startTLS(self, contextFactory, normal, Beneath)  # type: ignore[no-untyped-call]  # Twisted's
+            _newtls.startTLS(self, contextFactory, normal, Beneath)
             self._open_writing()
 
     def _start_uv_tls(self, context: SSLContext, as_client: bool, name: str) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import (
+    ILoggingContext,
     IProtocol,
     IPushProducer,
     ISystemHandle,
@@ -69,8 +70,6 @@ class Transport(Securing):
     data_received: Callable[[bytes], None]
 
     disconnected = False
-    logstr = "uv"
-
     _host: IPv4Address | IPv6Address | None = None
     _peer: IPv4Address | IPv6Address | None = None
     _read_closed = False
@@ -85,11 +84,14 @@ class Transport(Securing):
         """
         raise NotImplementedError
 
-    def log_name(self, protocol: IProtocol) -> str:
+    def log_name(self, prefix: str) -> str:
         """
-        Give the log prefix of a connection with this protocol.
+        Give the log prefix of this connection.
+
+        Args:
+            prefix: of its protocol.
         """
-        return type(protocol).__name__
+        return prefix
 
     def after_lost(self, reason: Failure) -> None:
         """
@@ -276,7 +278,16 @@ class Transport(Securing):
         """
         Give the name under which log events of this connection appear.
         """
-        return self.logstr if self._protocol is None else self.log_name(self._protocol)
+        protocol = self._protocol
+        known = ILoggingContext.providedBy(protocol)
+        return self.log_name(ILoggingContext(protocol).logPrefix() if known else type(protocol).__name__)
+
+    @property
+    def logstr(self) -> str:
+        """
+        Give the same as `logPrefix`, under the name that Twisted's own transports have for it.
+        """
+        return self.logPrefix()
 
     # IPushProducer: what is received
 
@@ -301,3 +312,7 @@ class Transport(Securing):
         Close the connection, as `loseConnection`.
         """
         self.loseConnection()
+
+    # The names of Twisted's own transports for it, which protocols use though no interface has them.
+    stopReading = pauseProducing
+    startReading = resumeProducing

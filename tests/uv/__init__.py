@@ -1,0 +1,3 @@
+"""
+Longer runs of the uv reactor: Twisted's own conformance suites.
+"""
