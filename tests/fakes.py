@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from dfproxy.errors import InvalidBalance
-from dfproxy.interfaces import IDataPlane, IPublisher
+from dfproxy.interfaces import IDataPlane, INames, IPublisher
 from dfproxy.model.service import Balance, Service
 from dfproxy.model.snapshot import Membership, Revision, ServerAddress, Snapshot
 
@@ -69,20 +69,30 @@ class FakePublisher:
 @implementer(IDataPlane)
 class FakeDataPlane:
     """
-    Agrees to everything.
+    Agrees to everything, at once or when told.
 
     Attributes:
         calls: what was asked, in order.
         answers: what `query` answers.
+        hold: changes wait in `prepare`, in `held`, until their Deferreds are fired.
+        failure: what `prepare` fails with; None: it does not.
     """
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, object]] = []
         self.answers: list[Any] = [{}]
+        self.hold = False
+        self.held: list[Deferred[None]] = []
+        self.failure: Exception | None = None
 
     def prepare(self, change: object) -> Deferred[None]:
         self.calls.append(("prepare", change))
-        return succeed(None)
+        if self.failure is not None:
+            return fail(self.failure)
+        if not self.hold:
+            return succeed(None)
+        self.held.append(Deferred())
+        return self.held[-1]
 
     def commit(self, revision: Revision) -> Deferred[None]:
         self.calls.append(("commit", revision))
@@ -99,7 +109,8 @@ class FakeDataPlane:
         return succeed(self.answers)
 
 
-class FakeMembers:
+@implementer(INames)
+class FakeNames:
     """
     Knows the servers it was given, by service and index.
     """
@@ -109,6 +120,25 @@ class FakeMembers:
 
     def members_of(self, service: str, index: int) -> tuple[ServerAddress, ...]:
         return self.known.get((service, index), ())
+
+    def first_servers(self, services: tuple[Service, ...]) -> Deferred[tuple[Membership, ...]]:
+        return succeed(
+            tuple(
+                Membership(service.name, destination.index, 1, self.members_of(service.name, destination.index))
+                for service in services
+                for destination in service.destinations
+            )
+        )
+
+    def keep(self, services: tuple[Service, ...]) -> None:
+        """
+        Nothing changes here.
+        """
+
+    def forget(self, names: tuple[str, ...]) -> None:
+        """
+        Nothing is kept here.
+        """
 
 
 class FakeStrategies:

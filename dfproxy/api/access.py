@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
 from dfproxy.api.request import Request
-from dfproxy.errors import DfproxyError, Overloaded
+from dfproxy.errors import DfproxyError, NotReady, Overloaded
 
 RUNNING = 50
 """
@@ -98,8 +98,8 @@ def explained(failure: Failure) -> Answer:
     error = failure.value
     if isinstance(error, BadCall):
         return refusal(400, str(error))
-    if isinstance(error, Overloaded):
-        return refusal(503, str(error) or "too many changes wait; try again later", RETRY_AFTER_S)
+    if isinstance(error, Overloaded | NotReady):
+        return refusal(503, str(error) or "not now; try again later", RETRY_AFTER_S)
     if isinstance(error, DfproxyError):
         log.error("a control call failed: {error}", error=error)
         return refusal(500, str(error))

@@ -19,7 +19,7 @@ from dfproxy.api.control import Control
 from dfproxy.api.request import Request
 from dfproxy.dfp import answers
 from dfproxy.dfp import reconfigure as dialect
-from dfproxy.errors import InvalidBalance, InvalidRoute, InvalidService, Problem, Refused, Superseded
+from dfproxy.errors import InvalidBalance, InvalidRoute, InvalidService, NotReady, Problem, Refused, Superseded
 from dfproxy.model.snapshot import Revision
 
 DISTRIBUTE = InvalidService(
@@ -47,7 +47,7 @@ class Reconfigure(resource.Resource):
     Puts a definition in force; the answer is sent when every data plane uses it.
 
     200 done, 400 parameters that make no service or that cannot be served, 409 nothing to route (the swarm listener
-    takes that as done), 500 our fault, 503 too many changes.
+    takes that as done), 500 our fault, 503 not now.
     """
 
     isLeaf = True
@@ -83,6 +83,8 @@ class Reconfigure(resource.Resource):
         except Superseded:
             # Done from the caller's point of view: what it wanted to replace is replaced, by something newer.
             revision, message = control.publisher.snapshot.revision, SUPERSEDED
+        except NotReady:
+            raise  # is not about this service, although it is a Refused
         except (Refused, InvalidRoute, InvalidBalance) as error:
             return Answer(400, answers.refused(reading.name, str(error), (), reading.shown))
         return Answer(200, answers.accepted(reading, revision) | {"Message": message})

@@ -19,7 +19,7 @@ from twisted.web.server import Site
 from dfproxy.api.control import Control
 from dfproxy.api.root import make_site
 from dfproxy.model.settings import Settings
-from tests.fakes import FakeDataPlane, FakeMembers, FakePublisher, FakeStrategies
+from tests.fakes import FakeDataPlane, FakeNames, FakePublisher, FakeStrategies
 
 
 class Wire(StringTransport):
@@ -131,9 +131,9 @@ class Api:
     The API with everything behind it faked.
     """
 
-    publisher: FakePublisher = field(default_factory=FakePublisher)
+    publisher: Any = field(default_factory=FakePublisher)
     data_plane: FakeDataPlane = field(default_factory=FakeDataPlane)
-    names: FakeMembers = field(default_factory=FakeMembers)
+    names: FakeNames = field(default_factory=FakeNames)
     clock: Clock = field(default_factory=Clock)
     settings: Settings = field(default_factory=Settings)
     more: dict[str, Any] = field(default_factory=dict)

@@ -7,8 +7,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from dfproxy.interfaces import IDataPlane, IPublisher
-from tests.fakes import FakeDataPlane, FakePublisher
+from dfproxy.interfaces import IDataPlane, INames, IPublisher
+from tests.fakes import FakeDataPlane, FakeNames, FakePublisher
 from tests.unit.api.caller import Api
 
 
@@ -19,6 +19,7 @@ class ControlTests(SynchronousTestCase):
         """
         verifyObject(IPublisher, FakePublisher())
         verifyObject(IDataPlane, FakeDataPlane())
+        verifyObject(INames, FakeNames())
 
     def test_defaults(self) -> None:
         """

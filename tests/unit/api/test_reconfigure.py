@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from dfproxy.control.publisher import Publisher
 from dfproxy.dfp.parameters import TABLE
-from dfproxy.errors import DfproxyError, Overloaded, Refused, Superseded
-from tests.unit.api.caller import Api
+from dfproxy.errors import DfproxyError, NotReady, Overloaded, Refused, Superseded
+from tests.fakes import FakeDataPlane, FakeNames
+from tests.unit.api.caller import Api, Connection
 
 DEMO = "reconfigure?serviceName=go-demo&servicePath=/demo&port=8080"
 
@@ -153,11 +156,12 @@ class RefusedTests(SynchronousTestCase):
 
     def test_overloaded(self) -> None:
         """
-        Too many changes at once: 503, and when to come again.
+        Too many changes at once, or no worker that could take one: 503, and when to come again.
         """
-        self.api.publisher.failure = Overloaded("")
-        said = self.api.call("GET", DEMO)
-        self.assertEqual((said.status, said.headers["retry-after"], said.json["Status"]), (503, "1", "NOK"))
+        for failure in (Overloaded(""), NotReady("no worker is alive")):
+            self.api.publisher.failure = failure
+            said = self.api.call("GET", DEMO)
+            self.assertEqual((said.status, said.headers["retry-after"], said.json["Status"]), (503, "1", "NOK"))
 
     def test_our_own_fault(self) -> None:
         """
@@ -200,6 +204,70 @@ class AbortedTests(SynchronousTestCase):
         self.assertEqual([said.status for said in second.answers()], [200])
         (service,) = api.publisher.snapshot.services.values()
         self.assertIn(("servicePath.1", "/new"), service.parameters)
+
+
+class PublisherTests(SynchronousTestCase):
+    """
+    With the real publisher behind the API.
+    """
+
+    def setUp(self) -> None:
+        self.data_plane, clock, names = FakeDataPlane(), Clock(), FakeNames()
+        publisher = Publisher(self.data_plane, names, clock)
+        self.api = Api(publisher=publisher, data_plane=self.data_plane, names=names, clock=clock)
+
+    def ask(self, path: str) -> Connection:
+        connection = self.api.connect()
+        connection.send(f"GET /v1/docker-flow-proxy/{path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        return connection
+
+    def prepared(self) -> int:
+        return sum(what == "prepare" for what, _ in self.data_plane.calls)
+
+    def test_burst(self) -> None:
+        """
+        A listener that announces 120 services at once: all are in force and answered, in a few rounds.
+        """
+        self.data_plane.hold = True
+        asked = [self.ask(f"reconfigure?serviceName=s{n}&servicePath=/s{n}&port=1") for n in range(120)]
+        while self.data_plane.held:
+            self.data_plane.held.pop().callback(None)
+        self.assertEqual([each.answers()[0].status for each in asked], [200] * 120)
+        self.assertEqual(len(self.api.publisher.snapshot.services), 120)
+        self.assertLess(self.prepared(), 15)
+
+    def test_one_name(self) -> None:
+        """
+        Several definitions of one name at once: each caller is told 200, and the one overtaken is told so.
+        """
+        self.data_plane.hold = True
+        asked = [self.ask(f"reconfigure?serviceName=s&servicePath=/{n}&port=1") for n in range(3)]
+        while self.data_plane.held:
+            self.data_plane.held.pop().callback(None)
+        said = [each.answers()[0] for each in asked]
+        self.assertEqual([each.status for each in said], [200] * 3)
+        self.assertEqual([bool(each.json["Message"]) for each in said], [False, True, False])
+        (service,) = self.api.publisher.snapshot.services.values()
+        self.assertIn(("servicePath", "/2"), service.parameters)
+
+    def test_refused(self) -> None:
+        """
+        What the data plane refuses is a 400, and the former definition stays in force and in `config`.
+        """
+        self.api.call("GET", DEMO)
+        self.data_plane.failure = Refused("go-demo: no such condition")
+        said = self.api.call("GET", f"{DEMO}&servicePath=/other&servicePath.1=/new")
+        self.assertEqual((said.status, said.json["Message"]), (400, "go-demo: no such condition"))
+        shown = self.api.call("GET", "config?type=json").json
+        self.assertEqual(shown["go-demo"]["ServiceDest"][0]["ServicePath"], ["/demo"])
+
+    def test_same_again(self) -> None:
+        """
+        The same definition again is a 200 with the same revision: nothing has to be done.
+        """
+        first = self.api.call("GET", DEMO).json["Revision"]
+        self.assertEqual(self.api.call("GET", DEMO).json["Revision"], first)
+        self.assertEqual(self.prepared(), 1)
 
 
 NAMES = st.sampled_from([row.name for row in TABLE] + ["serviceName", "port", "servicePath", "nonsense", ""])

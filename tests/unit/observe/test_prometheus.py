@@ -19,9 +19,10 @@ def values(**counted: int) -> tuple[int, ...]:
     return tuple(counted.get(name, 0) for name in FIELDS)
 
 
-def parsed(
-    totals: list[Totals], condition: Condition = NOTHING
-) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def parsed(totals: list[Totals], condition: Condition = NOTHING) -> Samples:
     """
     All samples by name and labels; a doubled one raises.
     """
