@@ -64,21 +64,20 @@ def criterion(text: str, fetches: tuple[str, ...]) -> Criterion:
     words = text.split()
     word, flags = (words[0], words[1:]) if words else ("", [])
     name, parenthesis, argument = word.partition("(")
-    fetch, _, method = name.partition("_")
+    fetch, underscore, method = name.partition("_")
     full = fetch + (parenthesis + argument).lower()
-    if full not in fetches or method == "str" or (method or "str") not in METHODS:
-        raise ValueError(f"unknown criterion {word!r}; known are {', '.join(_known(fetches))}")
+    if full not in fetches or (underscore and (method == "str" or method not in METHODS)):
+        raise ValueError(f"unknown criterion {word[:40]!r}; known are {', '.join(_known(fetches))}")
     found, ignore_case = METHODS[method or "str"], False
-    while flags:
-        match flags:
-            case ["-i", *flags]:
-                ignore_case = True
-            case ["-m", wanted, *flags] if wanted in METHODS:
-                found = METHODS[wanted]
-            case ["--"]:
-                flags = []
-            case _:
-                raise ValueError(f"unknown flag {flags[0]!r}; known are -i, -m {'|'.join(METHODS)} and --")
+    while flags and flags[0] != "--":
+        if flags[0] == "-i":
+            ignore_case, flags = True, flags[1:]
+        elif flags[0] == "-m" and len(flags) > 1 and flags[1] in METHODS:
+            found, flags = METHODS[flags[1]], flags[2:]
+        else:
+            raise ValueError(f"unknown flag {flags[0][:40]!r}; known are -i, -m {'|'.join(METHODS)} and --")
+    if flags[1:]:
+        raise ValueError(f"{flags[1][:40]!r} stands behind the flags; values belong into the list")
     return Criterion(full, found, ignore_case)
 
 

@@ -42,20 +42,25 @@ def render(
         quarantined: services that could not be loaded, with the reason; their backends have no servers.
     """
     listed = [route for route, _ in routes]
-    if default is not None and default not in listed:
-        raise ValueError("the default route is not among the routes")
     yield _head(settings, revision, quarantined)
     yield _frontend(settings.listeners)
     backends, stems = Names(), Names()
-    names: list[str] = []
+    named: dict[tuple[str, int], str] = {}
     for route in listed:
-        names.append(backends.take(route.destination.backend_name))
-        yield _route(route, names[-1], stems)
+        named[_key(route)] = backends.take(route.destination.backend_name)
+        yield _route(route, named[_key(route)], stems)
     if default is not None:
-        yield f"    default_backend {names[listed.index(default)]}\n"
-    for route, name in zip(listed, names, strict=True):
-        found = () if route.service.name in quarantined else servers(route.service.name, route.destination.index)
-        yield _backend(route, name, found)
+        if _key(default) not in named:
+            listed.append(default)
+            named[_key(default)] = backends.take(default.destination.backend_name)
+        yield f"    default_backend {named[_key(default)]}\n"
+    for route in listed:
+        found = () if route.service.name in quarantined else servers(*_key(route))
+        yield _backend(route, named[_key(route)], found)
+
+
+def _key(route: Route) -> tuple[str, int]:
+    return route.service.name, route.destination.index
 
 
 def _head(settings: Settings, revision: Revision, quarantined: Mapping[str, str]) -> str:

@@ -45,10 +45,12 @@ _SUFFIXES = {
 }
 
 _FOREIGN_REGEX = re.compile(
-    rb"\(\?(?![:=!>#]|<[=!]|P[<=])"  # flags, conditionals and what else differs between Python and PCRE
+    rb"\(\?(?![:=!>#]|<[=!]|P[<=]|[imsx]+[:)])"  # conditionals, and flags that PCRE lacks
     rb"|\{,"  # a{,3}: nought to three for Python, these five characters for PCRE
-    rb"|\\[^\w\s]?[EQGKNRXkguU]"  # escapes that only one of them has
 )
+"""
+What Python and HAProxy's PCRE read differently, of what Python compiles at all.
+"""
 
 
 class Names:

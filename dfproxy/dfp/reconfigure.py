@@ -45,6 +45,11 @@ MAX_WEIGHT = 256
 Highest weight of a server, as HAProxy has it.
 """
 
+MAX_CONDITIONS = 16
+"""
+Most `condition` items of a destination: each is a call on the request path.
+"""
+
 _MODES = ("http", "tcp", "sni")
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,7}(\.[0-9]{1,3})?", re.ASCII)
@@ -95,20 +100,20 @@ class _Reader:
         self.settings = settings
         self.parse_balance = parse_balance
         self.separator = settings.separator or ","
-        self.problems: list[Problem] = []
-        self.mandatory: list[Problem] = []  # rows 1, 3 and 4 of DFP's list
+        self.problems: dict[Problem, None] = {}  # ordered, each once: a fall-back value is read for each destination
+        self.mandatory: dict[Problem, None] = {}  # rows 1, 3 and 4 of DFP's list, and values that are no text
         self.unrouted: dict[int, Problem] = {}  # row 2, by destination
-        self.later: list[Problem] = []
+        self.later: dict[Problem, None] = {}
         self.unusable: set[Value] = set()
 
     def read(self) -> Reading:
         given = self.given
-        name = self.name("serviceName")
-        if not name:
-            self.mandatory.append(Problem("serviceName", "", "is missing; give the name of the service"))
+        if not given.value("serviceName"):
+            self.mandatory[Problem("serviceName", "", "is missing; give the name of the service")] = None
         self.modes = {index: self.mode(index) for index in given.indexes}
-        for row, index, value in given:
-            self.check(row, index, value)
+        for row, _, value in given:
+            self.check(row, value)
+        name = self.name("serviceName")
         order_name = self.name("aclName") or name
         destinations = tuple(self.destination(index, name, order_name) for index in given.indexes)
         balance = self.balance()
@@ -127,53 +132,50 @@ class _Reader:
         A service that is to go needs only what DFP asks for: what else is wrong with it no longer matters. A service
         without route has no effects, so what is not supported yet does not matter there.
         """
-        unrouted = list(self.unrouted.values())
-        other = self.mandatory + ([] if withdraws else self.problems)
-        if self.given.indexes[0] in self.unrouted and not other:
-            raise InvalidService(tuple(unrouted), nothing_to_route=True)
-        problems = self.mandatory + unrouted + ([] if withdraws else self.problems + self.later)
+        relevant = {} if withdraws else self.problems
+        if self.given.indexes[0] in self.unrouted and not self.mandatory and not relevant:
+            raise InvalidService(tuple(self.unrouted.values()), nothing_to_route=True)
+        later = {} if withdraws else self.later
+        problems = (*self.mandatory, *self.unrouted.values(), *relevant, *later)
         if problems:
-            raise InvalidService(tuple(problems))
+            raise InvalidService(problems)
 
     # --- any value ---
 
-    def problem(self, name: str, index: int, reason: str, value: Value | None = None) -> None:
+    def problem(self, name: str, index: int, reason: str) -> None:
         """
-        Note what is wrong with a value, once.
+        Note what is wrong with a value.
         """
-        value = value or self.given.value(name, index)
-        found = Problem(
-            value.spelled if value else self.given.spelled(name, index), _echo(BY_NAME[name], value), reason
-        )
-        if found not in self.problems:  # a fall-back value is read once for each destination
-            self.problems.append(found)
+        self.problems[self.about(name, index, reason)] = None
 
-    def check(self, row: Parameter, index: int, value: Value) -> None:
+    def about(self, name: str, index: int, reason: str) -> Problem:
+        value = self.given.value(name, index)
+        return Problem(self.given.spelled(name, index), _echo(BY_NAME[name], value), reason)
+
+    def check(self, row: Parameter, value: Value) -> None:
         """
         What holds for every value: its size, its characters, and whether it works yet.
         """
-        if self.has_effect(row, index, value):
-            reason = "is not supported yet; leave it out"
-            self.later.append(Problem(value.spelled, _echo(row, value), reason))
-        elif len(value.text) > row.limit_chars:
-            self.unusable.add(value)
-            self.problem(
-                row.name, index, f"is too long: {len(value.text)} characters of at most {row.limit_chars}", value
-            )
-        elif any(unicodedata.category(character) in ("Cc", "Cs") for character in value.text):
-            self.unusable.add(value)
-            self.problem(row.name, index, "must not hold control characters, such as line breaks", value)
+        if len(value.text) > row.limit_chars:
+            reason = f"is too long: {len(value.text)} characters of at most {row.limit_chars}"
+        elif not _is_text(value.text, row.lines):
+            reason = "must not hold control characters, such as line breaks"
+        else:
+            if self.has_effect(row, value):
+                self.later[Problem(value.spelled, _echo(row, value), "is not supported yet; leave it out")] = None
+            return
+        self.unusable.add(value)
+        self.mandatory[Problem(value.spelled, _echo(row, value), reason)] = None
 
-    def has_effect(self, row: Parameter, index: int, value: Value) -> bool:
+    def has_effect(self, row: Parameter, value: Value) -> bool:
         """
         Whether this is a value of something that comes later and would do something.
         """
-        if row.supported:
+        if row.supported or (row.only_with and not any(self.given.text(name) for name in row.only_with)):
             return False
-        if row.only_with and not any(self.given.text(name, index) for name in row.only_with):
-            return False
-        modes = [self.modes[index]] if index else self.modes.values()
-        if not any(mode in row.modes for mode in modes):
+        # A value without index counts nowhere if every destination has its own.
+        where = [index for index in self.given.indexes if self.given.value(row.name, index) is value]
+        if not any(self.modes[index] in row.modes for index in where):
             return False
         if row.kind == "flag":
             return flag(row, value.text)
@@ -207,7 +209,7 @@ class _Reader:
         """
         text = self.text(parameter)
         if any(character.isspace() or character == "/" for character in text):
-            self.problem(parameter, 0, "must not hold blanks or slashes")
+            self.lacks(parameter, 0, "must not hold blanks or slashes")
         return text
 
     def replicas(self) -> int | None:
@@ -269,9 +271,7 @@ class _Reader:
             self.lacks("port", index, "is missing; give the port that the servers listen on")
 
     def lacks(self, name: str, index: int, reason: str) -> None:
-        self.mandatory.append(
-            Problem(self.given.spelled(name, index), _echo(BY_NAME[name], self.given.value(name, index)), reason)
-        )
+        self.mandatory[self.about(name, index, reason)] = None
 
     def match(self, index: int) -> Match:
         paths, excluded = self.paths(index)
@@ -305,6 +305,8 @@ class _Reader:
 
     def hosts(self, index: int) -> tuple[HostPattern, ...]:
         asked = "serviceDomainAlgo"
+        if not self.given.value("serviceDomain", index) and not self.text(asked):
+            return ()
         text = MATCH_ALL if self.given.flag("serviceDomainMatchAll") else self.text(asked) or self.settings.host_form
         try:
             form = host_form(text)
@@ -321,21 +323,26 @@ class _Reader:
         found = headers(self.text("serviceHeader", index), self.separator)
         if len(found) > MAX_HEADERS:
             self.problem("serviceHeader", index, f"may have {MAX_HEADERS} items, this has {len(found)}")
+            return ()
         for name, value in found.items():
             if not _TOKEN.fullmatch(name):
                 self.problem("serviceHeader", index, f"{name[:40]!r} is no name of a header")
-            if not value:
+            elif not value:
                 self.problem("serviceHeader", index, f"{name[:40]} needs a value, as in {name[:40]}:3")
         return tuple((name.encode().lower(), value.encode()) for name, value in found.items())
 
     def conditions(self, index: int) -> tuple[Condition, ...]:
-        found = []
-        for item in filter(None, items(self.text("condition", index), self.separator)):
+        found = [item for item in items(self.text("condition", index), self.separator) if item]
+        if len(found) > MAX_CONDITIONS:
+            self.problem("condition", index, f"may have {MAX_CONDITIONS} items, this has {len(found)}")
+            return ()
+        conditions = []
+        for item in found:
             name, colon, values = item.partition(":")
             if not _PLUGIN_NAME.fullmatch(name.strip()):
                 self.problem("condition", index, f"{item[:40]!r} is no condition; write name or name:value|value")
-            found.append(Condition(name.strip(), tuple(values.split("|")) if colon else ()))
-        return tuple(found)
+            conditions.append(Condition(name.strip(), tuple(values.split("|")) if colon else ()))
+        return tuple(conditions)
 
     def local_port(self, index: int) -> int:
         port = self.given.number("srcPort", index)
@@ -371,22 +378,19 @@ class _Reader:
         return float(text)
 
     def endpoints(self, index: int) -> tuple[Endpoint, ...]:
-        found: list[Endpoint] = []
+        found: dict[tuple[str, int], Endpoint] = {}
         for item in words(self.text("endpoints", index), self.separator):
             endpoint = _endpoint(item)
             if endpoint is None:
-                self.problem(
-                    "endpoints",
-                    index,
-                    f"{item[:60]!r} is no server; write host:port or host:port*weight (0 to {MAX_WEIGHT})",
-                )
-            elif any((endpoint.host, endpoint.port) == (other.host, other.port) for other in found):
+                right = f"write host:port or host:port*weight (0 to {MAX_WEIGHT})"
+                self.problem("endpoints", index, f"{item[:60]!r} is no server; {right}")
+                return ()
+            if (endpoint.host, endpoint.port) in found:
                 self.problem("endpoints", index, f"{item[:60]!r} is listed twice; use a weight instead")
-            else:
-                found.append(endpoint)
-        if found and not any(endpoint.weight for endpoint in found):
+            found[endpoint.host, endpoint.port] = endpoint
+        if found and not any(endpoint.weight for endpoint in found.values()):
             self.problem("endpoints", index, "gives every server the weight 0")
-        return tuple(found)
+        return tuple(found.values())
 
 
 def _endpoint(item: str) -> Endpoint | None:
@@ -407,6 +411,18 @@ def _is_host(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_text(text: str, lines: bool) -> bool:
+    """
+    Whether every character is one: no surrogate (what was not UTF-8), no control character.
+
+    Args:
+        lines: line breaks and tabs are fine.
+    """
+    return text.isprintable() or not any(
+        unicodedata.category(character) in ("Cc", "Cs") and not (lines and character in "\r\n\t") for character in text
+    )
 
 
 def _echo(row: Parameter, value: Value | None) -> str:
