@@ -9,7 +9,8 @@ class TestBurst(BalancerContract, SynchronousTestCase):
     factory = burst
 ```
 
-Ours, the examples in `plugins/` and third parties' own plugins pass the same suites.
+Ours, the examples in `plugins/` and third parties' own plugins pass the same suites. Longer than most modules, but
+one thing: all that an author needs, from one import.
 """
 
 from __future__ import annotations

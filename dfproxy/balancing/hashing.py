@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from bisect import bisect_right
+from collections import Counter
 from hashlib import blake2b
 from random import Random
 from struct import Struct
@@ -71,12 +72,12 @@ class Ring:
     Which server a key belongs to.
     """
 
-    __slots__ = ("_counts", "_owners", "_points")
+    __slots__ = ("_owners", "_placed", "_points")
 
     def __init__(self) -> None:
         self._points: list[int] = []
         self._owners: dict[int, IServer] = {}
-        self._counts: dict[IServer, int] = {}
+        self._placed: dict[IServer, tuple[bytes, int]] = {}
 
     def update(self, servers: tuple[IServer, ...]) -> None:
         """
@@ -86,23 +87,30 @@ class Ring:
         one comes, goes or changes; only when the highest weight passes a power of two do all get more or fewer.
         """
         unit = 1 << (max((server.weight for server in servers), default=1) - 1).bit_length()
-        counts = {server: max(1, round(POINTS * server.weight / unit)) for server in servers}
+        wanted: dict[IServer, tuple[bytes, int]] = {}
+        seen: Counter[str] = Counter()
+        for server in servers:
+            name = f"{server.host}:{server.port}"
+            seen[name] += 1
+            if seen[name] > 1:
+                name += f"#{seen[name]}"  # given twice by hand: each has points of its own
+            wanted[server] = name.encode(), max(1, round(POINTS * server.weight / unit))
         owners = self._owners
-        before = self._counts
-        gone = {server for server, count in before.items() if counts.get(server) != count}
+        before = self._placed
+        gone = {server for server, placed in before.items() if wanted.get(server) != placed}
         if gone:
             self._points = [point for point in self._points if owners[point] not in gone]
             owners = {point: owner for point, owner in owners.items() if owner not in gone}
         points = self._points
-        for server, count in counts.items():
-            if before.get(server) != count:
-                for point in points_of(f"{server.host}:{server.port}".encode(), count):
+        for server, placed in wanted.items():
+            if before.get(server) != placed:
+                for point in points_of(*placed):
                     if point not in owners:
                         owners[point] = server
                         points.append(point)
         points.sort()
         self._owners = owners
-        self._counts = counts
+        self._placed = wanted
 
     def owner(self, key: bytes) -> IServer | None:
         """

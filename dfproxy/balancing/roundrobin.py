@@ -3,7 +3,7 @@
 
 Each server has a due time on a common scale on which a server of weight w is due every 1/w. The one that is due
 first is picked and put back. A heap holds them, so a pick costs O(log n), all of it in C.
-Weights 5, 1, 1 give `a a b c a a a`, not `a a a a a b c`: a server is first due after half its interval.
+Weights 5, 1, 1 give `a a a b c a a`, not `a a a a a b c`: a server is first due after half its interval.
 
 Source: HAProxy `balance roundrobin` (`lb_fwrr.c`), which keeps a tree of the same kind.
 """

@@ -44,6 +44,13 @@ KINDS: tuple[tuple[str, Any], ...] = (
 What a plugin may be, as `describe` calls it, and the interface that it provides.
 """
 
+HEADINGS = (
+    ("balancer", "Strategies (balance=)"),
+    ("order", "Route orders (--route-order)"),
+    ("condition", "Route conditions (condition=)"),
+    ("broken", "Plugins that cannot be used"),
+)
+
 ALIASES = {"static-rr": "roundrobin"}
 """
 Names that HAProxy has for what is one thing here: our round robin may change weights at any time and costs no more.
@@ -165,18 +172,39 @@ class Strategies:
 
     def describe(self) -> list[dict[str, str]]:
         """
-        One entry for each plugin, sorted: `kind` (balancer, order, condition), `name`, `description`, `file`.
+        One entry for each plugin: `kind` (balancer, order, condition; broken), `name`, `description`, `file`.
+
+        Sorted by kind and name; the broken ones are last, with their file's name and what is wrong with it.
         """
         lists: tuple[tuple[str, dict[str, Any]], ...] = (
             ("balancer", self.balancers),
             ("order", self.orders),
             ("condition", self.conditions),
         )
-        return [
+        entries = [
             {"kind": kind, "name": name, "description": plugins[name].description, "file": self.files[kind, name]}
             for kind, plugins in lists
             for name in sorted(plugins)
         ]
+        for broken in self.broken:
+            name = Path(broken.file).stem
+            entries.append({"kind": "broken", "name": name, "description": broken.reason, "file": broken.file})
+        return entries
+
+    def summary(self) -> str:
+        """
+        The same for `--help`: a heading for each kind, a line for each plugin.
+        """
+        lines = []
+        entries = self.describe()
+        for kind, heading in HEADINGS:
+            chosen = [entry for entry in entries if entry["kind"] == kind]
+            if chosen:
+                lines.append(f"{heading}:")
+                for entry in chosen:
+                    word = entry["file"] if kind == "broken" else entry["name"]
+                    lines.append(f"  {word:<12} {entry['description']}")
+        return "\n".join(lines) + "\n"
 
     def _unknown(self, name: str) -> str:
         text = f"there is no strategy {name!r}; known are {', '.join(sorted({*self.balancers, *ALIASES}))}"
