@@ -81,7 +81,7 @@ class Client(Transport):
                 self._steps = Steps(coroutine, self._attempt_failed)
             else:
                 self._connect_own_socket(address)
-        except OSError as problem:
+        except (OSError, ConnectBindError) as problem:
             self._attempt_failed(problem)
 
     def _unresolved(self, failure: Failure) -> None:

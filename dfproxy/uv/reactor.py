@@ -207,7 +207,11 @@ class UvReactor(AsyncioSelectorReactor):
         Let go of all that is watched, for the end of the reactor, which tells each that its connection is lost.
         """
         removed: list[Any] = super().removeAll()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        return removed + list(self.transports)
+        transports = list(self.transports)
+        self.transports.clear()
+        for transport in transports:
+            transport.pauseProducing()
+        return removed + transports
 
 
 def install(loop: asyncio.AbstractEventLoop | None = None) -> None:

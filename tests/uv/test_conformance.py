@@ -2,7 +2,7 @@
 Twisted's own reactor conformance suites, run on the uv reactor.
 
 They are what Twisted holds its own reactors to. A few look into Twisted's own transports instead of at the interfaces;
-these are skipped, each with its reason, and `tests/uv/test_behaviour.py` says the same by what can be seen from outside.
+these are skipped, each with its reason; `tests/uv/behaviour.py` says the same by what can be seen from outside.
 
 `SUITES=tcp,tls` in the environment runs only some.
 """
@@ -27,15 +27,15 @@ CACHED = "replaces dataReceived of a connected protocol; uvloop keeps the one it
 
 SKIPPED = {
     "AdoptStreamConnectionTestsBuilder.*": "closes the socket object of a transport; uvloop shows one that cannot be "
-    "closed. tests/uv/test_behaviour.py adopts a connection that was accepted elsewhere",
+    "closed. tests/uv/behaviour.py adopts a connection that was accepted elsewhere",
     "*.test_logPrefix": NO_LOG_CONTEXT,
     "TCPTransportTestsBuilder.test_writeSequeceWithoutWrite": CACHED,
     "TCPTransportTestsBuilder.test_writeSequenceWithUnicodeRaisesException": "wants Twisted's words; it is a TypeError",
-    "TCPTransportTestsBuilder.test_streamingProducer": "sets bufferSize and expects a pause that the kernel did not ask "
-    "for; test_behaviour.py has a producer paused and resumed by a slow reader",
-    "TCPConnectionTestsBuilder.test_resumeProducing": "expects the transport among the reactor's readers; it is uvloop's",
-    "*.test_changeUID": "as root it starts Python as another user, who may not be able to read it: fails on epoll then too",
-    "TCP6ClientTestsBuilder.test_connectPortUnderflow": "wants getnameinfo's words; it is refused with an OverflowError",
+    "TCPTransportTestsBuilder.test_streamingProducer": "sets bufferSize and expects a pause the kernel did not ask "
+    "for; behaviour.py has a producer paused and resumed by a slow reader",
+    "TCPConnectionTestsBuilder.test_resumeProducing": "expects the transport among the reactor's own readers",
+    "*.test_changeUID": "as root it starts Python as another user, who may not read it; on epoll too",
+    "TCP6ClientTestsBuilder.test_connectPortUnderflow": "wants getnameinfo's words; an OverflowError refuses it",
 }
 """Class and test (`*` is any) to the reason why it is not run."""
 
