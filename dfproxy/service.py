@@ -33,11 +33,13 @@ from dfproxy.discovery.names import DnsAddresses
 from dfproxy.errors import DfproxyError, InvalidBalance, InvalidSettings, Problem
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.frontend.listeners import Listeners
+from dfproxy.frontend.logfile import LogFile, stamp
 from dfproxy.frontend.resource import ReverseProxyResource
 from dfproxy.frontend.site import ProxySite as Site
 from dfproxy.interfaces import IDataPlane
 from dfproxy.model.service import Route
 from dfproxy.model.settings import Settings
+from dfproxy.observe.accesslog import AccessLog
 from dfproxy.observe.cells import Cells
 from dfproxy.observe.prometheus import Totals
 from dfproxy.routing.table import Current
@@ -61,7 +63,11 @@ def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> Lo
         cells: shared counters; None without workers.
     """
     strategies = Strategies.load(settings.plugin_dirs)
-    traffic = Traffic(reactor, reactor, settings.limits, time.perf_counter)
+    access_log = None
+    if settings.access_log:
+        file = LogFile(settings.access_log)
+        access_log = AccessLog(settings.access_log_format, file.write, time.time, stamp)
+    traffic = Traffic(reactor, reactor, settings.limits, time.perf_counter, access_log)
     current = Current()
     site = Site(ReverseProxyResource(lookup=lambda request: current.table.lookup(request), traffic=traffic))
     site.limit = settings.limits.client_connections // max(settings.workers, 1)
@@ -76,7 +82,7 @@ def make_service(settings: Settings) -> ProxyService:
     Raises:
         InvalidSettings: an option names something that does not exist.
     """
-    from twisted.internet import reactor  # noqa: PLC0415  the reactor is chosen before this is called, not on import
+    from twisted.internet import reactor
 
     return ProxyService(settings, reactor)
 
@@ -163,7 +169,7 @@ class ProxyService(TwistedService):
                 log.critical("cannot serve: {reason}", reason=str(error))
                 self._reactor.stop()
                 return
-        for pairs in declared_services(self.settings.services, os.environ):  # noqa: TID251  assembly hands it on
+        for pairs in declared_services(self.settings.services, os.environ):
             yield maybeDeferred(self._publish_at_start, pairs).addErrback(
                 lambda failure: log.error("a service at start is left out: {reason}", reason=failure.getErrorMessage())
             )
@@ -256,9 +262,7 @@ class ProxyService(TwistedService):
                 yield Totals("backend", destination.backend_name, service.name, "", summed, up=bool(members))
                 for number, (server, values) in enumerate(zip(members, rows)):
                     name = f"{service.name}_{number}" if len(members) > 1 else service.name
-                    yield Totals(
-                        "server", destination.backend_name, service.name, name, values, weight=server.weight
-                    )
+                    yield Totals("server", destination.backend_name, service.name, name, values, weight=server.weight)
 
 
 def _check(settings: Settings, strategies: Strategies) -> None:

@@ -254,7 +254,10 @@ class LocalDataPlane:
     def _transports(self) -> dict[str, list[str]]:
         clients = list(self.site.sessions_open)[:100]
         servers = [
-            connection for backend in self._backends.values() for server in backend.servers for connection in server.idle
+            connection
+            for backend in self._backends.values()
+            for server in backend.servers
+            for connection in server.idle
         ]
         return {
             "client": [_class_of(session.transport) for session in clients],
@@ -311,6 +314,8 @@ class LocalDataPlane:
         """
         cells = self._cells
         traffic = self._traffic
+        if traffic.access_log is not None:
+            traffic.access_log.flush()
         dirty, traffic.dirty = traffic.dirty, []
         for tally in dirty:
             tally.dirty = False

@@ -9,11 +9,13 @@ meanwhile. What it holds is let go when it ends, so that no cycle stays behind.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
+from dfproxy.exchange.bypass import Bypass
+from dfproxy.exchange.downstream import Downstream
 from dfproxy.exchange.retry import IDEMPOTENT, LONE_ATTEMPTS, LONGEST_LONE_PAUSE_S, REPLAY_BYTES
+from dfproxy.exchange.splice import LEAST_BYTES
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.model.ending import (
     CLIENT_GONE,
@@ -29,63 +31,6 @@ from dfproxy.upstream.http1 import ServerConnection
 from dfproxy.upstream.live import LiveBackend, LiveServer
 from dfproxy.wire.framing import CHUNKED, chunk
 from dfproxy.wire.h1 import RequestHead, ResponseHead, trailer_fields
-
-
-class Downstream(Protocol):
-    """
-    The client's side of one request. Calls come in this order: any number of `interim`; then `refuse`, or `respond`
-    and what follows it; nothing after `refuse`, `cut`, `end`, or `respond` with `ended`.
-    """
-
-    def interim(self, head: ResponseHead) -> None:
-        """
-        Pass on a 1xx.
-        """
-
-    def respond(self, head: ResponseHead, pieces: Sequence[bytes], ended: bool) -> int:
-        """
-        Begin the response; returns the bytes written.
-        """
-
-    def body(self, pieces: Sequence[bytes]) -> None:
-        """
-        More of the response's body.
-        """
-
-    def end(self, pieces: Sequence[bytes], trailers: bytes) -> None:
-        """
-        The rest of it; `trailers` are checked field lines, or b"".
-        """
-
-    def refuse(self, ending: Ending) -> None:
-        """
-        Nothing has been said: give an answer of our own.
-        """
-
-    def cut(self) -> None:
-        """
-        The response has begun and cannot be completed: it must not look complete.
-        """
-
-    def switched(self, data: bytes) -> None:
-        """
-        Bytes of the tunnel from the server.
-        """
-
-    def server_half_closed(self) -> None:
-        """
-        No more bytes will come through the tunnel.
-        """
-
-    def hold_request(self) -> None:
-        """
-        Stop reading the request's body (or the tunnel).
-        """
-
-    def resume_request(self) -> None:
-        """
-        Go on reading it.
-        """
 
 
 class Exchange:
@@ -107,6 +52,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_bypass",
         "_failed_at",
         "_head",
         "_pause",
@@ -142,6 +88,7 @@ class Exchange:
         self._pieces_bytes = 0
         self._failed_at: list[LiveServer] | None = None
         self._pause: IDelayedCall | None = None
+        self._bypass: Bypass | None = None
         self.request_ended = False
         self.responding = False
         self.tunnelling = False
@@ -342,16 +289,51 @@ class Exchange:
         downstream = self.downstream
         if ended:
             self.connection = None
-            self.bytes_out += sum(map(len, pieces))
+            for piece in pieces:
+                self.bytes_out += len(piece)
             self._finish(COMPLETE)
             downstream.respond(head, pieces, True)
         else:
-            self.bytes_out += downstream.respond(head, pieces, False)
+            for piece in pieces:
+                self.bytes_out += len(piece)
+            downstream.respond(head, pieces, False)
+            connection = self.connection
+            if connection is not None and connection.left >= LEAST_BYTES:
+                self._pass_by(connection)
 
     def answer_body(self, pieces: Sequence[bytes]) -> None:
         for piece in pieces:
             self.bytes_out += len(piece)
         self.downstream.body(pieces)
+        connection = self.connection
+        if connection is not None and connection.left >= LEAST_BYTES:
+            self._pass_by(connection)
+
+    def _pass_by(self, connection: ServerConnection) -> None:
+        """
+        Let the rest of the answer's body go past us, if both transports can.
+        """
+        traffic = self.traffic
+        target = self.downstream.splice_into() if traffic.splice else None
+        if target is not None:
+            bypass = Bypass(self, connection)
+            self._bypass = bypass  # before it starts: it may end at once
+            if not bypass.start(traffic.reactor, traffic.pipes, target):
+                self._bypass = None
+
+    def progress(self, blocked: bool) -> None:
+        """
+        The answer goes past us and has moved on, or (`blocked`) the client does not take more for now.
+        """
+        self.downstream.progress(blocked)
+
+    def client_broke(self) -> None:
+        """
+        Nothing can be sent to the client any more.
+        """
+        downstream = self.downstream
+        self.client_gone()
+        downstream.cut()
 
     def answer_end(self, pieces: Sequence[bytes], trailers: bytes) -> None:
         self.connection = None
@@ -490,6 +472,9 @@ class Exchange:
         Count it, and let go of everything.
         """
         self.over = True
+        if self._bypass is not None:
+            self._bypass.cancel()
+            self._bypass = None
         traffic = self.traffic
         log = traffic.access_log
         if log is not None:
@@ -521,6 +506,3 @@ class Exchange:
         else:
             traffic.touch(tally)
         self._pieces = self._failed_at = None
-
-
-

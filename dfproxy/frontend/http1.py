@@ -4,6 +4,8 @@ A session: one HTTP/1 client connection, one request after the other.
 It reads heads and bodies, hands each request to the resource as an exchange, and writes what the exchange says. Clients
 may pipeline: what comes early waits, one exchange at a time. Everything ambiguous is answered 400 and closed.
 
+Longer than other modules: it is one connection's state, and every part of it would need all of its fields.
+
 Source: RFC 9112; HAProxy `timeout http-request`, `timeout http-keep-alive`, `timeout client`.
 """
 
@@ -141,6 +143,7 @@ class Http1Session(Protocol):
         self._server_ended = False
         self._lingered = 0
         self._client_host = ""
+        self._client_port = 0
         self._local_port = 0
         self._forwarded = b""
 
@@ -153,6 +156,7 @@ class Http1Session(Protocol):
             limits(self._limits.relay_buffer_bytes)
         peer, here = transport.getPeer(), transport.getHost()
         self._client_host = getattr(peer, "host", "")
+        self._client_port = getattr(peer, "port", 0)
         self._local_port = getattr(here, "port", 0)
         self._forwarded = b"X-Forwarded-For: %b\r\n\r\n" % self._client_host.encode("ascii", "replace")
         transport.registerProducer(self, True)
@@ -226,6 +230,7 @@ class Http1Session(Protocol):
             return
         request, end = found
         request.client_host = self._client_host
+        request.client_port = self._client_port
         request.local_port = self._local_port
         self._request = request
         self._keep_alive = request.keep_alive
@@ -318,7 +323,7 @@ class Http1Session(Protocol):
     def interim(self, head: ResponseHead) -> None:
         self.transport.write(b"%b%b\r\n" % (head.line, head.kept))
 
-    def respond(self, head: ResponseHead, pieces: Sequence[bytes], ended: bool) -> int:
+    def respond(self, head: ResponseHead, pieces: Sequence[bytes], ended: bool) -> None:
         request = self._request
         assert request is not None
         self._responding = True
@@ -343,14 +348,12 @@ class Http1Session(Protocol):
             elif not request.version:
                 extra = b"Connection: keep-alive\r\n" + extra
         data = b"".join((head.line, head.kept, extra))
-        size = len(data)
         if not pieces:
             self.transport.write(data)
         elif self._chunked:
             self.transport.writeSequence([data, *chunk(list(pieces))])
         else:
-            size += sum(map(len, pieces))
-            if size <= _JOIN_BYTES:
+            if sum(map(len, pieces)) <= _JOIN_BYTES:
                 self.transport.write(b"".join((data, *pieces)))
             else:
                 self.transport.writeSequence([data, *pieces])
@@ -360,7 +363,6 @@ class Http1Session(Protocol):
             early, self._buffer = self._buffer, b""
             assert self._exchange is not None
             self._exchange.from_client(early)
-        return size
 
     def body(self, pieces: Sequence[bytes]) -> None:
         if self._chunked:
@@ -397,6 +399,14 @@ class Http1Session(Protocol):
         self._server_ended = True
         self.transport.loseWriteConnection()
         self._end_tunnel()
+
+    def splice_into(self) -> Stream | None:
+        return None if self._chunked else self.transport
+
+    def progress(self, blocked: bool) -> None:
+        if self._left:
+            return  # a request body is under way as well, and has its own time
+        self.deadline = self._deadlines.now + self._limits.client_timeout_s if blocked else NEVER
 
     def hold_request(self) -> None:
         self._hold(_BY_SERVER)
@@ -499,7 +509,7 @@ class Http1Session(Protocol):
         elif state is _EXCHANGE:
             exchange, self._exchange = self._exchange, None
             if exchange is not None:
-                exchange.client_gone(REQUEST_BODY_TIMEOUT)
+                exchange.client_gone(REQUEST_BODY_TIMEOUT if self._left else CLIENT_STALLED)
             if self._responding:
                 self._abort()
             else:

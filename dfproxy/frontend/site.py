@@ -42,7 +42,7 @@ class ProxySite(Site):
 
     def startFactory(self) -> None:
         """
-        One factory serves many listeners; there is nothing to start. (`Site` would open an access log here.)
+        Start nothing: one factory serves many listeners, and `Site` would open a log of its own here.
         """
 
     def stopFactory(self) -> None:

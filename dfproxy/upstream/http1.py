@@ -116,7 +116,8 @@ class ServerConnection(Protocol):
     Attributes:
         on_made: called once with it when it is connected.
         state: what it waits for.
-        left: bytes of the body still to come, in state LENGTH.
+        left: bytes of the body still to come in state LENGTH; 0 in every other.
+        reading_held: the client does not read, so neither do we.
         timeout_s: how long the server may be silent in this exchange.
         deadline: when it is too late (`Expiring`).
         watched: looked at by the wheel.
@@ -143,7 +144,7 @@ class ServerConnection(Protocol):
         self._served = False
         self._ended_at = 0.0
         self._interims = 0
-        self._reading_held = False
+        self.reading_held = False
         self._writing_held = False
 
     # --- the exchange's side ---------------------------------------------------------------------------------
@@ -191,8 +192,8 @@ class ServerConnection(Protocol):
         """
         The client does not read: stop reading. While held the server is not to blame for silence.
         """
-        if not self._reading_held and self.state is not State.OVER:
-            self._reading_held = True
+        if not self.reading_held and self.state is not State.OVER:
+            self.reading_held = True
             self.deadline = NEVER
             self.transport.pauseProducing()
 
@@ -200,8 +201,8 @@ class ServerConnection(Protocol):
         """
         The client reads again.
         """
-        if self._reading_held and self.state is not State.OVER:
-            self._reading_held = False
+        if self.reading_held and self.state is not State.OVER:
+            self.reading_held = False
             if self._request_sent or self.state is State.TUNNEL:
                 self.deadline = self._deadlines.now + self.timeout_s
             self.transport.resumeProducing()
@@ -375,8 +376,24 @@ class ServerConnection(Protocol):
         """
         self.left -= count
         self.deadline = self._deadlines.now + self.timeout_s
-        if not self.left:
-            self._done((), b"")
+
+    def relayed_all(self) -> None:
+        """
+        The whole body went past us.
+        """
+        self._done((), b"")
+
+    def wait_for_client(self, blocked: bool) -> None:
+        """
+        While a body goes past us: who is to blame for silence.
+        """
+        self.deadline = NEVER if blocked else self._deadlines.now + self.timeout_s
+
+    def cut_short(self) -> None:
+        """
+        While a body went past us the server closed before its end.
+        """
+        self._failed(SERVER_CUT)
 
     def _done(self, pieces: Sequence[bytes], trailers: bytes) -> None:
         exchange = self._exchange
@@ -390,7 +407,8 @@ class ServerConnection(Protocol):
         """
         self._exchange = None
         self._served = True
-        if self._keep_alive and not self._reading_held:
+        self.left = 0
+        if self._keep_alive and not self.reading_held:
             self.keep()
         else:
             self._close()

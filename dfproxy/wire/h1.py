@@ -81,12 +81,14 @@ class RequestHead:
         upgrade: protocol that the client offers to change to, in its own spelling; b"" if none.
         expects_continue: the client waits for 100 before it sends the body.
         client_host: IP address of the client.
+        client_port: its port.
         local_port: port that it connected to.
     """
 
     __slots__ = (
         "body",
         "client_host",
+        "client_port",
         "expects_continue",
         "fields",
         "host",
@@ -112,6 +114,7 @@ class RequestHead:
     upgrade: bytes
     expects_continue: bool
     client_host: str
+    client_port: int
     local_port: int
 
     def values(self, name: bytes) -> list[bytes]:

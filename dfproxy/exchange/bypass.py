@@ -1,0 +1,97 @@
+"""
+Lets the rest of an answer's body go past us, when it is long and both transports can (`dfproxy.exchange.splice`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from dfproxy.exchange.splice import Pipes, Splice, descriptor
+from dfproxy.transport import Stream
+from dfproxy.upstream.http1 import ServerConnection
+
+
+class Passed(Protocol):
+    """
+    The exchange whose answer goes past us.
+    """
+
+    bytes_out: int
+    connection: ServerConnection | None
+
+    def progress(self, blocked: bool) -> None:
+        """
+        Bytes have moved on, or (`blocked`) the client does not take more for now.
+        """
+
+    def client_broke(self) -> None:
+        """
+        Nothing can be sent to the client any more.
+        """
+
+
+class Bypass:
+    """
+    One answer on its way past us.
+
+    Args:
+        exchange: whose answer it is.
+        connection: where it comes from; its `left` bytes are all still to come.
+    """
+
+    __slots__ = ("_connection", "_exchange", "_splice")
+
+    def __init__(self, exchange: Passed, connection: ServerConnection) -> None:
+        self._exchange = exchange
+        self._connection = connection
+        self._splice: Splice | None = None
+
+    def start(self, reactor: Any, pipes: Pipes, target: Stream) -> bool:
+        """
+        Begin, if it can be done now.
+
+        Returns:
+            Whether the body goes past us; false: copy it.
+        """
+        connection = self._connection
+        if connection.reading_held or descriptor(target) < 0 or descriptor(connection.transport) < 0:
+            return False
+        try:
+            self._splice = Splice(
+                reactor, pipes, connection.transport, target, connection.left, self._moved, self._blocked, self._ended
+            )
+        except OSError:
+            return False  # no descriptors left
+        self._splice.start()
+        return True
+
+    def cancel(self) -> None:
+        """
+        The exchange is over before the body is.
+        """
+        splice, self._splice = self._splice, None
+        if splice is not None:
+            splice.cancel()
+
+    def _moved(self, count: int) -> None:
+        self._exchange.bytes_out += count
+        self._connection.relayed(count)
+        self._exchange.progress(False)
+
+    def _blocked(self, blocked: bool) -> None:
+        self._connection.wait_for_client(blocked)
+        self._exchange.progress(blocked)
+
+    def _ended(self, broken: str) -> None:
+        self._splice = None
+        exchange, connection = self._exchange, self._connection
+        if exchange.connection is not connection:
+            return  # it has ended otherwise
+        if broken == "target":
+            exchange.client_broke()
+        elif broken:
+            connection.cut_short()
+        else:
+            exchange.progress(False)
+            connection.transport.resumeProducing()
+            connection.relayed_all()
