@@ -263,7 +263,7 @@ class _Search:
         """
         Name and file of each plugin module, as Twisted finds them; others are reported.
         """
-        package = getModule(dfproxy.plugins.__name__)  # type: ignore[no-untyped-call]  # Twisted has no types there
+        package = getModule(dfproxy.plugins.__name__)
         found = {module.name: module.filePath.path for module in package.iterModules()}
         for folder in dfproxy.plugins.__path__:
             for path in sorted(Path(folder).glob("*.py")):

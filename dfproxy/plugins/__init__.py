@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from twisted.plugin import pluginPackagePaths
 
-__path__.extend(pluginPackagePaths(__name__))  # type: ignore[no-untyped-call]  # Twisted has no types there
+__path__.extend(pluginPackagePaths(__name__))
 
 __all__: list[str] = []  # a plugin package offers nothing to import
