@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from dfproxy.model.snapshot import Change, Membership
 from dfproxy.workers.channel import Channel
-from dfproxy.workers.messages import Beat, Fault, Message, Resolve, encode
+from dfproxy.workers.messages import Beat, Fault, Leaving, Message, Resolve, encode
 
 log = Logger()
 
@@ -67,6 +67,11 @@ class Ears(Protocol):
         A connection to that destination failed there.
         """
 
+    def child_leaves(self, child: Child) -> None:
+        """
+        Somebody told the process to end.
+        """
+
     def child_lost(self, child: Child, reason: str) -> None:
         """
         The process has ended or can no longer be spoken to. Called once.
@@ -88,7 +93,7 @@ class Child(ProcessProtocol):
         missed: memberships that came while it was being told.
         fault: what it said was wrong, if it did.
         kill_at: when it is killed if it still lives, in the clock's seconds; None: not planned.
-        drained: it has been told to let go of everything.
+        drain_until: until when it may drain if it shows signs of life.
         heard: when it was last heard of.
     """
 
@@ -104,7 +109,7 @@ class Child(ProcessProtocol):
     missed: dict[tuple[str, int], Membership] = field(default_factory=dict)
     fault: str = ""
     kill_at: float | None = None
-    drained: bool = False
+    drain_until: float = 0.0
     heard: float = 0.0
     _process: Any = None
     _channel: Channel | None = None
@@ -220,6 +225,14 @@ class Child(ProcessProtocol):
         except ProcessExitedAlready:
             log.debug("worker {number} has ended already", number=self.number)
 
+    def give_up(self, reason: str) -> None:
+        """
+        It is in no state to go on: kill it.
+        """
+        if self.state in (State.LOADING, State.READY):
+            self.fault = self.fault or reason
+            self.signal("KILL")
+
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """
         Twisted: it wrote to stderr.
@@ -268,6 +281,8 @@ class Child(ProcessProtocol):
                 self.fault = message.reason
             case Resolve():
                 self.ears.child_wants(self, message.service, message.index)
+            case Leaving():
+                self.ears.child_leaves(self)
             case Beat():
                 return
             case _:
@@ -276,10 +291,7 @@ class Child(ProcessProtocol):
 
     def _channel_lost(self, reason: str) -> None:
         # Without a channel it is of no use; if it is ending by itself its exit is reported right after.
-        if self.state is not State.ENDING:
-            self.signal("KILL")
-        if "build" in reason:
-            self.fault = reason
+        self.give_up(reason)
 
     def _over(self, reason: str) -> None:
         if self.state is not State.GONE:

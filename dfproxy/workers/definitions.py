@@ -13,7 +13,8 @@ from dataclasses import replace
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Change, Membership, Revision
 from dfproxy.observe.cells import CellDirectory
-from dfproxy.workers.messages import Part
+from dfproxy.workers.channel import FRAME_BYTES
+from dfproxy.workers.messages import Part, encode
 
 PART_ITEMS = 128
 """
@@ -167,6 +168,27 @@ def parts_of(change: Change) -> Iterator[Part]:
             services=some,
             memberships=tuple(m for service in some for m in memberships.get(service.name, ())),
             cells=tuple(c for service in some for c in cells.get(service.name, ())),
+        )
+
+
+def payloads(part: Part) -> Iterator[bytes]:
+    """
+    A part as messages that fit into a frame each, unless a single service does not.
+    """
+    payload = encode(part)
+    if len(payload) <= FRAME_BYTES or len(part.services) < 2:
+        yield payload
+        return
+    middle = len(part.services) // 2
+    for some in (part.services[:middle], part.services[middle:]):
+        names = {service.name for service in some}
+        yield from payloads(
+            Part(
+                some,
+                (),
+                tuple(m for m in part.memberships if m.service in names),
+                tuple(c for c in part.cells if c[0] in names),
+            )
         )
 
 

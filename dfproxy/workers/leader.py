@@ -1,12 +1,9 @@
 """
 All workers together, seen as one data plane.
 
-Starts the processes, keeps as many of them alive as asked for, hands out the listening sockets, and takes each change
-through its two phases in all of them. What a change is and whether it is wanted is decided elsewhere
-(`dfproxy.control.publisher`); what one worker is, in `dfproxy.workers.child`.
-
-A round is one change on its way: asked of all ready workers, then committed or aborted. A worker that comes meanwhile
-is told what was in force when it came, then what was committed since, and takes part from the next round on.
+Starts the processes, keeps as many of them alive as asked for, finds those that are late, and sees that somebody
+accepts on each listening socket. What workers are told is the business of `dfproxy.workers.rounds`, what is published
+that of `dfproxy.control.publisher`.
 """
 
 from __future__ import annotations
@@ -15,8 +12,7 @@ import mmap
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, gatherResults
@@ -25,28 +21,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from dfproxy.errors import NotReady, Refused
+from dfproxy.errors import NotReady
 from dfproxy.interfaces import IDataPlane
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Change, Membership, Revision
 from dfproxy.observe.cells import CELLS, CellDirectory, size
 from dfproxy.workers.child import LATE_S, Child, State
-from dfproxy.workers.definitions import Definitions, merged, parts_of
-from dfproxy.workers.messages import (
-    Abort,
-    Answer,
-    Begin,
-    Commit,
-    Drain,
-    Members,
-    Message,
-    Part,
-    Prepare,
-    Query,
-    Refusal,
-    build_id,
-    encode,
-)
+from dfproxy.workers.definitions import Definitions
+from dfproxy.workers.messages import Answer, Begin, Drain, Message, Query, build_id, encode
+from dfproxy.workers.rounds import Rounds
 from dfproxy.workers.seats import Seats
 from dfproxy.workers.slots import Slots
 
@@ -67,11 +50,6 @@ START_S = 30.0
 How long an interpreter may take to start and build its data plane, in seconds.
 """
 
-PER_SERVICE_S = 0.001
-"""
-What a confirmation may take longer for each service of its change, in seconds: compiling one takes a tenth of it.
-"""
-
 REPLACEMENTS = 3
 """
 Workers replaced in `REPLACEMENTS_S` before the cause is taken to be none of theirs: then no late worker is killed,
@@ -80,17 +58,17 @@ and new ones are started with growing pauses.
 
 REPLACEMENTS_S = 60.0
 """
-See `REPLACEMENTS`.
+See `REPLACEMENTS`, in seconds.
 """
 
-BACK_OFF_S = 1.0
+BACK_OFF_S = 0.5
 """
-First pause before a replacement when there were too many; doubles with each further one.
+First pause before a replacement when there were too many, in seconds; doubles with each further one.
 """
 
 BACK_OFF_LIMIT_S = 30.0
 """
-Longest such pause.
+Longest such pause, in seconds.
 """
 
 SPARE_BLOCKS = 16
@@ -103,56 +81,6 @@ QUERY_S = 0.25
 How long a question waits for a worker, in seconds.
 """
 
-UNSENT_BYTES = 4 * 1024 * 1024
-"""
-A new worker is told more only when it has taken all but so much.
-"""
-
-PAUSE_S = 0.01
-"""
-Until it is looked at again whether it has, in seconds.
-"""
-
-NOBODY_S = 5.0
-"""
-How long a change waits for a worker when there is none, in seconds: about ten times what one takes to start.
-"""
-
-
-@dataclass(eq=False)
-class Round:
-    """
-    One change on its way.
-
-    Attributes:
-        change: with its cells.
-        parts: its encoded pieces.
-        question: the encoded `Prepare`.
-        asked: workers that owe an answer.
-        ready: workers that are ready.
-        reasons: of those that refused.
-        done: fires once all have answered.
-        members: memberships of its destinations that came meanwhile.
-        committing: it is being committed.
-    """
-
-    change: Change
-    parts: list[bytes]
-    question: bytes
-    done: Deferred[None]
-    asked: set[Child] = field(default_factory=set)
-    ready: set[Child] = field(default_factory=set)
-    reasons: list[str] = field(default_factory=list)
-    members: dict[tuple[str, int], Membership] = field(default_factory=dict)
-    committing: bool = False
-
-    @property
-    def within_s(self) -> float:
-        """
-        How long a worker may take for it.
-        """
-        return LATE_S + PER_SERVICE_S * len(self.change.services)
-
 
 @implementer(IDataPlane)
 class WorkerSet:
@@ -164,6 +92,10 @@ class WorkerSet:
         settings: sent to each worker; `workers` is how many there are.
         environment: variables of the workers; None: our own.
         wants: called with service name and index when a worker could not connect to a server of that destination.
+
+    Attributes:
+        slots: the listening sockets.
+        cells: which shared cell counts what, for metrics.
     """
 
     def __init__(
@@ -180,26 +112,22 @@ class WorkerSet:
         self._environment = {**inherited, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         self._wants = wants
         self._build = build_id()
-        count = max(1, settings.workers)
-        self._count = count
+        self._count = max(1, settings.workers)
         # With one worker nobody could take over its sockets while a new one starts: keep one that only lacks sockets.
-        self._wanted = count + 1 if count == 1 else count
-        self.slots = Slots(settings.listeners, count)
+        self._wanted = self._count + (1 if self._count == 1 else 0)
+        self.slots = Slots(settings.listeners, self._count)
         self._seats = Seats(self.slots)
-        blocks = 1 + self._wanted + SPARE_BLOCKS
-        self._cells_fd = os.memfd_create("dfproxy-cells")
-        os.ftruncate(self._cells_fd, size(blocks))
+        bytes_shared = size(1 + self._wanted + SPARE_BLOCKS)
         self._null_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._memory = memoryview(mmap.mmap(self._cells_fd, size(blocks)))
-        self.cells = CellDirectory(self._memory, reactor.seconds)
-        self._known = Definitions(self.cells)
+        self._cells_fd = os.memfd_create("dfproxy-cells")
+        os.ftruncate(self._cells_fd, bytes_shared)
+        self.cells = CellDirectory(memoryview(mmap.mmap(self._cells_fd, bytes_shared)), reactor.seconds)
         self._children: set[Child] = set()
-        self._round: Round | None = None
+        self._rounds = Rounds(reactor, Definitions(self.cells), self._children, self._seat)
         self._replaced: deque[float] = deque()
         self._starting: Deferred[None] | None = None
-        self._stopping: Deferred[None] | None = None
+        self._stopped: Deferred[None] | None = None
         self._refilling: Any = None
-        self._nobody: Any = None
         self._ticked = 0.0
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = reactor
@@ -236,26 +164,22 @@ class WorkerSet:
         Accept nothing more, let what is under way end within `limits.drain_s`, kill what then still lives.
 
         Returns:
-            Deferred: fires when no process is left. Never fails.
+            Deferred: fires when no process is left and all is closed. Never fails.
         """
-        if self._stopping is not None:
-            waiting: Deferred[None] = Deferred()
-            self._stopping.chainDeferred(waiting)
-            return waiting
-        stopped: Deferred[None] = Deferred()
-        result: Deferred[None] = Deferred()
-        self._stopping = stopped
-        stopped.chainDeferred(result)
-        for timer in (self._refilling, self._nobody):
-            if timer is not None and timer.active():
-                timer.cancel()
-        now = self._reactor.seconds()
+        over: Deferred[None] = Deferred()
+        if self._stopped is not None:
+            self._stopped.chainDeferred(over)
+            return over
+        self._stopped = Deferred()
+        self._stopped.chainDeferred(over)
+        if self._refilling is not None and self._refilling.active():
+            self._refilling.cancel()
+        self._rounds.stop()
         for child in list(self._children):
             if child.state is not State.ENDING:
                 self._end(child)
-            child.kill_at = min(child.kill_at or now + 1e9, now + self._settings.limits.drain_s + 1.0)
-        self._gone_all()
-        return result
+        self._close_if_empty()
+        return over
 
     @property
     def degraded(self) -> str:
@@ -288,75 +212,29 @@ class WorkerSet:
         """
         See `IDataPlane`. Fails with `NotReady` when there is no worker to ask.
         """
-        if self._stopping is not None:
+        if self._stopped is not None:
             return fail(NotReady("dfproxy is stopping"))
-        if self._round is not None:
-            return fail(NotReady("another change is under way"))
-        equipped = self._known.equipped(change)
-        self._round = current = Round(
-            equipped,
-            [encode(part) for part in parts_of(equipped)],
-            encode(Prepare(equipped.revision, equipped.whole)),
-            Deferred(),
-        )
-        for child in self._children:
-            if child.state is State.LOADING and child.loaded and child.told and not child.backlog:
-                child.state = State.READY
-        self._ask_all(current)
-        self._settle()
-        return current.done
+        return self._rounds.prepare(change)
 
     def commit(self, revision: Revision) -> Deferred[None]:
         """
         See `IDataPlane`.
         """
-        current = self._round
-        if current is None or current.change.revision != revision or current.committing:
-            return fail(RuntimeError(f"revision {revision.number} is not prepared"))
-        current.committing = True
-        current.done = Deferred()
-        self._known.commit(current.change)
-        for child in self._children:
-            if child.state is State.LOADING:
-                child.backlog.append(current.change)
-        current.asked, current.ready = current.ready, set()
-        payload = encode(Commit(revision))
-        for child in list(current.asked):
-            self._hear(child, child.ask(payload, current.within_s), current)
-        self._settle()
-        return current.done
+        return self._rounds.commit(revision)
 
     def abort(self, revision: Revision) -> None:
         """
         See `IDataPlane`.
         """
-        current = self._round
-        if current is not None and current.change.revision == revision and not current.committing:
-            self._abort(current)
+        self._rounds.abort(revision)
 
     def members(self, membership: Membership) -> None:
         """
         See `IDataPlane`.
         """
-        place = (membership.service, membership.index)
-        current = self._round
-        if current is not None and any(service.name == membership.service for service in current.change.services):
-            # Workers know the destination only once it is committed.
-            former = current.members.get(place)
-            if former is None or former.epoch < membership.epoch:
-                current.members[place] = membership
-            return
-        counted = self._known.counted(membership)
-        if not self._known.remember(counted):
-            return
-        payload = encode(Members(counted))
-        for child in self._children:
-            if child.state is State.READY or (child.state is State.LOADING and child.told):
-                child.send(payload)
-            elif child.state is State.LOADING:
-                child.missed[place] = counted
+        self._rounds.members(membership)
 
-    def query(self, what: str, argument: object) -> Deferred[list[object]]:
+    def query(self, what: str, argument: Any) -> Deferred[list[Any]]:
         """
         See `IDataPlane`. One answer for each worker that serves.
         """
@@ -368,100 +246,34 @@ class WorkerSet:
             answers.append(answer.addCallbacks(_value, lambda _: None))
         return gatherResults(answers)
 
-    # --- rounds
-
-    def _ask_all(self, current: Round) -> None:
-        for child in self._children:
-            if child.state is State.READY and child not in current.asked:
-                current.asked.add(child)
-                for part in current.parts:
-                    child.send(part)
-        for child in list(current.asked):
-            self._hear(child, child.ask(current.question, current.within_s), current)
-
-    def _hear(self, child: Child, answer: Deferred[Message], current: Round) -> None:
-        def heard(message: Message) -> None:
-            if child not in current.asked:
-                return
-            current.asked.discard(child)
-            if isinstance(message, Refusal):
-                current.reasons.append(message.reason)
-            else:
-                current.ready.add(child)
-            self._settle()
-
-        # A channel that is lost is followed by the end of its process, which settles the round.
-        answer.addCallbacks(heard, lambda _: None)
-        answer.addErrback(_unexpected)
-
-    def _settle(self) -> None:
-        """
-        Go on with the round if nobody owes an answer any more.
-        """
-        current = self._round
-        if current is None or current.asked or current.done.called:
-            return
-        if current.committing:
-            self._round = None
-            for child in self._children:
-                self._advance(child)
-            for membership in current.members.values():
-                self.members(membership)
-            self._seat()
-            current.done.callback(None)
-        elif current.reasons:
-            self._abort(current)
-            current.done.errback(Refused(current.reasons[0]))
-        elif current.ready:
-            current.done.callback(None)
-        elif self._nobody is None or not self._nobody.active():
-            self._nobody = self._reactor.callLater(NOBODY_S, self._nobody_came, current)
-
-    def _nobody_came(self, current: Round) -> None:
-        if self._round is current and not current.asked and not current.done.called:
-            self._abort(current)
-            current.done.errback(NotReady("no worker is up"))
-
-    def _abort(self, current: Round) -> None:
-        self._round = None
-        payload = encode(Abort(current.change.revision))
-        for child in current.ready | current.asked:
-            child.send(payload)
-        current.asked.clear()
-        self._known.dropped(current.change)
-        for membership in current.members.values():
-            self.members(membership)
-        for child in self._children:
-            self._advance(child)
-        self._seat()
-
     # --- workers that come
 
     def _refill(self) -> None:
         """
         Start as many workers as are missing.
         """
-        if self._stopping is not None:
-            return
-        while sum(child.state in (State.LOADING, State.READY) for child in self._children) < self._wanted:
+        while self._stopped is None and self._missing():
             if self._refilling is not None and self._refilling.active():
                 return
             if self._too_many():
-                excess = len(self._replaced) - REPLACEMENTS
-                pause = min(BACK_OFF_LIMIT_S, BACK_OFF_S * 2.0**excess)
-                log.warn("next worker in {pause} s: {why}", pause=pause, why=self.degraded)
+                pause = min(BACK_OFF_LIMIT_S, BACK_OFF_S * 2.0 ** (len(self._replaced) - REPLACEMENTS))
+                log.warn("the next worker is started in {pause} s: {why}", pause=pause, why=self.degraded)
                 self._refilling = self._reactor.callLater(pause, self._refill_one)
                 return
             if not self._spawn():
                 return
 
+    def _missing(self) -> bool:
+        return sum(child.state in (State.LOADING, State.READY) for child in self._children) < self._wanted
+
     def _refill_one(self) -> None:
-        if self._spawn():
+        if self._missing() and self._spawn():
             self._refill()
 
     def _spawn(self) -> bool:
         block = self.cells.join()
         if not block:
+            # Tried again when one of them ends.
             log.error("no worker can be started: too many old ones have not ended yet")
             return False
         child = Child(block, self._reactor, self, self._build)
@@ -470,98 +282,28 @@ class WorkerSet:
         except OSError as error:
             log.error("worker {number} cannot be started: {error}", number=block, error=error)
             self.cells.fold(block)
-            self._replaced.append(self._reactor.seconds())
-            self._refilling = self._reactor.callLater(BACK_OFF_S, self._refill_one)
+            self._count_replacement(str(error))
+            if self._stopped is None:
+                self._refilling = self._reactor.callLater(BACK_OFF_S, self._refill_one)
             return False
         self._children.add(child)
         begun = child.ask(Begin(self._settings, block, CELLS), START_S)
-        begun.addCallback(lambda _: self._load(child))
-        begun.addErrback(_lost_meanwhile)
+        # One that does not begin ends, and that is reported by `child_lost`.
+        begun.addCallbacks(lambda _: self._rounds.load(child), lambda failure: child.give_up(failure.getErrorMessage()))
+        begun.addErrback(_unexpected)
         return True
-
-    def _load(self, child: Child) -> None:
-        """
-        Tell a new worker all there is, piece by piece so that others are served between.
-        """
-        services = self._known.whole()
-        revision = self._known.revision
-        self._tell(child, self._known.parts(services), len(services), encode(Prepare(revision, True)), revision)
-
-    def _tell(self, child: Child, parts: Iterator[Part], services: int, prepare: bytes, revision: Revision) -> None:
-        if child.state is not State.LOADING:
-            return
-        child.told = False
-        for part in parts:
-            child.send(encode(part))
-            if services > len(part.services):
-                room = child.unsent_bytes < UNSENT_BYTES
-                self._reactor.callLater(0.0 if room else PAUSE_S, self._tell, child, parts, services, prepare, revision)
-                return
-        child.told = True
-        child.owed += 1
-        within_s = START_S + PER_SERVICE_S * services
-        prepared = child.ask(prepare, within_s)
-        applied = child.ask(encode(Commit(revision)), within_s)
-        for membership in child.missed.values():
-            child.send(encode(Members(membership)))
-        child.missed.clear()
-        both = gatherResults([prepared, applied], consumeErrors=True)
-        both.addCallback(lambda answers: self._told(child, answers))
-        both.addErrback(_lost_meanwhile)
-
-    def _told(self, child: Child, answers: list[Message]) -> None:
-        child.owed -= 1
-        refusals = [answer.reason for answer in answers if isinstance(answer, Refusal)]
-        if refusals:
-            # Others have applied it, so the fault is in this process.
-            log.warn("worker {number} cannot take over: {why}", number=child.number, why=refusals[0])
-            child.fault = refusals[0]
-            child.signal("KILL")
-            return
-        child.loaded = True
-        self._advance(child)
-        self._seat()
-        self._join_round(child)
-
-    def _advance(self, child: Child) -> None:
-        """
-        Bring a new worker up to what was committed since it came.
-        """
-        if child.state is not State.LOADING or not child.loaded or not child.told:
-            return
-        if child.backlog:
-            change = merged(child.backlog)
-            child.backlog = []
-            services = len(change.services)
-            prepare = encode(Prepare(change.revision, change.whole))
-            self._tell(child, parts_of(change), services, prepare, change.revision)
-        elif self._round is None:
-            child.state = State.READY
-
-    def _join_round(self, child: Child) -> None:
-        """
-        A round that found nobody to ask takes the first worker that comes.
-        """
-        current = self._round
-        if current is None or current.committing or current.asked or current.ready or current.done.called:
-            return
-        if child.state is State.LOADING and child.told and not child.backlog:
-            child.state = State.READY
-            self._ask_all(current)
-
-    # --- sockets
 
     def _seat(self) -> None:
         """
         See that each slot is served by somebody.
         """
-        if self._stopping is not None:
+        if self._stopped is not None:
             return
         ready = [child for child in self._children if child.state is State.READY and not child.owed]
         self._seats.fill(sorted(ready, key=lambda child: child.number))
         if self._starting is not None and self._seats.taken() == self._count and len(ready) >= self._wanted:
             starting, self._starting = self._starting, None
-            self._seats.settled().addCallback(lambda _: starting.callback(None)).addErrback(_unexpected)
+            self._seats.settled().addCallback(starting.callback).addErrback(_unexpected)
 
     # --- workers that go
 
@@ -571,41 +313,61 @@ class WorkerSet:
         """
         self._wants(service, index)
 
+    def child_leaves(self, child: Child) -> None:
+        """
+        See `Ears`.
+        """
+        if child.state in (State.LOADING, State.READY):
+            log.info("worker {number} was told to end", number=child.number)
+            self._part_with(child)
+            self._end(child)
+            self._refill()
+
     def child_lost(self, child: Child, reason: str) -> None:
         """
         See `Ears`.
         """
-        expected = child.state is State.ENDING
-        child.state = State.GONE
+        expected = child.state is State.ENDING or self._stopped is not None
         self._children.discard(child)
+        child.state = State.GONE
+        # Sockets first: connections wait in their queues.
+        self._part_with(child)
         self.cells.fold(child.number)
-        self._leave(child)
-        if expected or self._stopping is not None:
+        if expected:
             log.info("worker {number} has ended", number=child.number)
         else:
             log.warn("worker {number} has ended: {why}", number=child.number, why=reason)
             self._count_replacement(reason)
         self._refill()
-        self._gone_all()
+        self._close_if_empty()
 
-    def _leave(self, child: Child) -> None:
+    def _part_with(self, child: Child) -> None:
         """
-        It takes part in nothing any more: slots to others, and no round waits for it.
+        It takes part in nothing any more: its sockets to others, and no round waits for it.
         """
+        if child.state is not State.GONE:
+            child.state = State.ENDING
         self._seats.leave(child)
         self._seat()
-        current = self._round
-        if current is not None:
-            current.asked.discard(child)
-            current.ready.discard(child)
-            self._settle()
+        self._rounds.leave(child)
+
+    def _end(self, child: Child) -> None:
+        """
+        Tell it to let go of everything and to end.
+        """
+        self._part_with(child)
+        now = self._reactor.seconds()
+        child.kill_at = now + KILL_S
+        child.drain_until = now + self._settings.limits.drain_s + 1.0
+        child.send(encode(Drain(self._settings.limits.drain_s)))
+        child.signal("TERM")
 
     def _count_replacement(self, reason: str) -> None:
         self._replaced.append(self._reactor.seconds())
         if self._starting is not None and self._too_many():
             starting, self._starting = self._starting, None
-            why = NotReady(f"workers do not come up: {reason}")
-            self.stop().addCallback(lambda _: starting.errback(why)).addErrback(_unexpected)
+            error = NotReady(f"workers do not come up: {reason}")
+            self.stop().addCallback(lambda _: starting.errback(error)).addErrback(_unexpected)
 
     def _too_many(self) -> bool:
         now = self._reactor.seconds()
@@ -621,58 +383,50 @@ class WorkerSet:
             if stalled:
                 # We were not running ourselves, and what they said meanwhile is still unread.
                 child.excuse(now)
-            elif child.state in (State.LOADING, State.READY):
+            elif child.state is not State.ENDING:
                 why = child.overdue(now)
                 if why:
                     self._late(child, why)
-            elif child.kill_at is not None and child.kill_at <= now:
-                if child.drained and now - child.heard < LATE_S and self._stopping is None:
-                    # It is alive after all and drains: it has the time that draining has.
-                    child.kill_at = child.heard + self._settings.limits.drain_s
-                    child.heard = now - LATE_S
-                else:
-                    log.warn("worker {number} does not end: killed", number=child.number)
-                    child.signal("KILL")
+            elif child.kill_at is None:
+                if not self._too_many() or self._seats.taken() == self._count:
+                    self._end(child)
+            elif child.kill_at <= now:
+                self._kill(child, now)
 
     def _late(self, child: Child, why: str) -> None:
+        spared = self._too_many()
         log.warn("worker {number} {why}: replaced", number=child.number, why=why)
         self._count_replacement(why)
-        if self._stopping is None:
+        if spared:
+            # Killing has not helped so far. It may go on serving until others do, or until there is calm.
+            self._part_with(child)
+        elif self._stopped is None:
             self._end(child)
-            self._refill()
+        self._refill()
 
-    def _end(self, child: Child) -> None:
-        """
-        Tell it to let go of everything and to end.
-        """
-        child.state = State.ENDING
-        child.drained = True
-        child.kill_at = self._reactor.seconds() + KILL_S
-        child.ask_idly(Drain(self._settings.limits.drain_s)).addErrback(_lost_meanwhile)
-        child.signal("TERM")
-        self._leave(child)
+    def _kill(self, child: Child, now: float) -> None:
+        if now < child.drain_until and now - child.heard < LATE_S:
+            # It lives and drains: it has the time that draining has.
+            child.kill_at = child.drain_until
+            return
+        log.warn("worker {number} does not end: killed", number=child.number)
+        child.signal("KILL")
+        child.kill_at = now + KILL_S
 
-    def _gone_all(self) -> None:
-        if self._stopping is None or self._stopping.called or self._children:
+    def _close_if_empty(self) -> None:
+        if self._stopped is None or self._stopped.called or self._children:
             return
         if self._ticks.running:
             self._ticks.stop()
         self.slots.close()
         os.close(self._cells_fd)
         os.close(self._null_fd)
-        self._stopping.callback(None)
+        self._stopped.callback(None)
 
 
-def _value(message: Message) -> object:
+def _value(message: Message) -> Any:
     return message.value if isinstance(message, Answer) else None
 
 
-def _lost_meanwhile(failure: Failure) -> None:
-    """
-    The worker went while it was being told; its end is reported elsewhere.
-    """
-    log.debug("not heard: {why}", why=failure.getErrorMessage())
-
-
 def _unexpected(failure: Failure) -> None:
-    log.failure("a round went wrong", failure)
+    log.failure("starting or ending workers went wrong", failure)

@@ -106,7 +106,7 @@ class Release(msgspec.Struct, frozen=True, tag=True):
 
 class Drain(msgspec.Struct, frozen=True, tag=True):
     """
-    Accept nothing, let what is under way end within so many seconds, then exit. Answered with `Done` at once.
+    Accept nothing, let what is under way end within so many seconds, then exit. Not answered.
     """
 
     deadline_s: float
@@ -137,6 +137,12 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
 class Beat(msgspec.Struct, frozen=True, tag=True):
     """
     The worker lives.
+    """
+
+
+class Leaving(msgspec.Struct, frozen=True, tag=True):
+    """
+    The worker was told by a signal to end: it goes on accepting until it is told to `Drain`.
     """
 
 
@@ -172,6 +178,7 @@ Message = (
     | Refusal
     | Answer
     | Beat
+    | Leaving
     | Resolve
     | Fault
 )

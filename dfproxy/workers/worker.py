@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import mmap
 import os
 import signal
@@ -22,8 +23,9 @@ from typing import Any
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import LoopingCall
-from twisted.logger import globalLogBeginner, textFileLogObserver
+from twisted.logger import ILogObserver, LogEvent, eventAsText, globalLogBeginner
 from twisted.python.failure import Failure
+from zope.interface import provider
 
 from dfproxy.errors import Refused
 from dfproxy.frontend.listeners import Listeners
@@ -42,6 +44,7 @@ from dfproxy.workers.messages import (
     Done,
     Drain,
     Fault,
+    Leaving,
     Members,
     Message,
     Part,
@@ -73,6 +76,11 @@ COUNT_S = 0.1
 Seconds between two writings of the shared cells.
 """
 
+LEAVE_S = 2.0
+"""
+How long a worker that was told to end by a signal goes on accepting when the leader does not answer, in seconds.
+"""
+
 REASON_CHARS = 2000
 """
 Length of a reason for a refusal: enough for a plugin's message, too little to fill a log.
@@ -82,6 +90,11 @@ GC_THRESHOLDS = (50000, 20, 100)
 """
 Collections are rarer than by default (700, 10, 10): with 10,000 services alive this takes the slowest allocation in
 10,000 from 508 to 57 µs.
+"""
+
+FREEZE_SERVICES = 100
+"""
+With fewer services loaded than these the collector is left alone.
 """
 
 FAILED = 70
@@ -125,7 +138,8 @@ class Worker:
         self._stepping = False
         self._prepared = False
         self._draining = False
-        self._frozen = False
+        self._loaded = 0
+        self._frozen = 0
         self._beats = LoopingCall(self._beat)
         self._beats.clock = reactor
         self._counts = LoopingCall(self._count)
@@ -138,12 +152,15 @@ class Worker:
         """
         self._channel.start()
 
-    @property
-    def drain_limit_s(self) -> float:
+    def terminate(self) -> None:
         """
-        How long what is under way may take when nobody says otherwise, in seconds.
+        Somebody wants this process to end: drain as soon as others accept in its place.
         """
-        return self._limits.drain_s
+        if not self._draining and self._plane is not None:
+            self._channel.send(Leaving())
+            self._reactor.callLater(LEAVE_S, self.drain, self._limits.drain_s)
+        else:
+            self.drain(self._limits.drain_s)
 
     def drain(self, deadline_s: float) -> None:
         """
@@ -171,7 +188,9 @@ class Worker:
         self._leave(0)
 
     def _leader_gone(self, reason: str) -> None:
-        sys.stderr.write(f"the leader is gone ({reason}): finishing what is under way\n")
+        """
+        Nobody is left to be told why.
+        """
         self.drain(self._limits.drain_s)
 
     def _received(self, message: Message, number: int, descriptors: list[int]) -> None:
@@ -218,7 +237,6 @@ class Worker:
             case Release():
                 self._release(message, number)
             case Drain():
-                self._channel.send(Done(), number)
                 self.drain(message.deadline_s)
             case _:
                 self._fail(f"{type(message).__name__} is nothing that a leader says")
@@ -244,6 +262,7 @@ class Worker:
     def _prepare(self, prepare: Prepare, number: int) -> None:
         change = gathered(self._parts, prepare)
         self._parts = []
+        self._loaded += len(change.services)
         self._stepping = True
         ready = maybeDeferred(self._plane.prepare, change)
         ready.addCallbacks(lambda _: self._ready(number), lambda failure: self._refused(failure, number))
@@ -272,8 +291,9 @@ class Worker:
         applied.addErrback(self._broken)
 
     def _applied(self, number: int) -> None:
-        if not self._frozen:
-            self._frozen = True
+        if self._loaded >= max(FREEZE_SERVICES, 2 * self._frozen):
+            # Only each time there is twice as much: whatever cyclic garbage there is at that moment stays for ever.
+            self._frozen = self._loaded
             gc.freeze()
         self._channel.send(Done(), number)
         self._next()
@@ -352,6 +372,48 @@ def _tell(what: str, failure: Failure) -> None:
     sys.stderr.write(f"{what}\n{failure.getTraceback()}")
 
 
+class Relayed(io.TextIOBase):
+    """
+    A stderr that never blocks and never fails: the leader that reads it may stand still, or be gone.
+
+    Args:
+        descriptor: the pipe to the leader.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        os.set_blocking(descriptor, False)
+
+    def write(self, text: str) -> int:
+        """
+        Write what the pipe takes; drop the rest.
+        """
+        try:
+            os.write(self._descriptor, text.encode("utf-8", "replace"))
+        except OSError:
+            # There is nobody to tell.
+            return len(text)
+        return len(text)
+
+    def writable(self) -> bool:
+        """
+        It is.
+        """
+        return True
+
+
+@provider(ILogObserver)
+def _write_event(event: LogEvent) -> None:
+    """
+    An observer for what the leader relays: it adds the time itself.
+    """
+    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+    if text:
+        sys.stderr.write(f"{event['log_level'].name} {event.get('log_namespace', '-')}: {text}\n")
+        sys.stderr.flush()
+
+
 def _install_reactor(choice: str) -> Any:
     """
     The reactor of this process: the uv reactor unless the environment asks for another or there is none.
@@ -384,7 +446,8 @@ def main() -> None:
     """
     Run one worker until the leader or SIGTERM ends it.
     """
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    sys.stderr = Relayed(2)
+    globalLogBeginner.beginLoggingTo([_write_event], redirectStandardIO=False)
     reactor = _install_reactor(os.environ.get("DFPROXY_REACTOR", ""))
     code = 0
 
@@ -402,7 +465,7 @@ def main() -> None:
     # The whole process group gets a terminal's ^C; the leader decides what follows from it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(lambda: worker.drain(worker.drain_limit_s)))
+    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(worker.terminate))
     reactor.callWhenRunning(worker.start)
     reactor.run(installSignalHandlers=False)
     sys.stderr.flush()

@@ -1,8 +1,8 @@
 """
 A data plane that stands in for the real one: says over TCP who it is and what it knows, one line for each line.
 
-Orders to misbehave come as services: their names begin with a word below, and their first destination names the
-block number of the worker meant, or 0 for all.
+Orders to misbehave come as services: the name begins with a word below, and the index of the first destination is
+the block number of the worker meant, or 0 for all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dfproxy.observe.cells import Cells
 
 class Teller(LineOnlyReceiver):
     """
-    Answers each line with what its data plane knows; `hold` is never answered.
+    Answers each line with what its data plane knows; `slow` after half a second, `hold` never.
     """
 
     delimiter = b"\n"
@@ -38,8 +38,13 @@ class Teller(LineOnlyReceiver):
     def lineReceived(self, line: bytes) -> None:
         plane = self.factory.plane
         plane.count(requests=1)
-        if line != b"hold":
-            self.sendLine(json.dumps(plane.told()).encode())
+        if line == b"slow":
+            plane.reactor.callLater(0.5, self.tell)
+        elif line != b"hold":
+            self.tell()
+
+    def tell(self) -> None:
+        self.sendLine(json.dumps(self.factory.plane.told()).encode())
 
     def connectionLost(self, reason: Any = None) -> None:
         self.factory.open.discard(self)
