@@ -1,0 +1,106 @@
+"""
+`docs/strategies.md` is true: what it tells the reader to write works as it says.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from unittest import TestResult, defaultTestLoader
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dfproxy.control.strategies import Strategies
+from dfproxy.dfp.options import OPTIONS
+from tests.folders import PluginFolders
+
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+EXAMPLE = re.compile(r"<!-- example: (\S+) -->\n```python\n(.*?)```", re.DOTALL)
+
+
+class PageTests(PluginFolders, SynchronousTestCase):
+    """
+    The five minutes, step by step.
+    """
+
+    def setUp(self) -> None:
+        """
+        The files that the reader has written by the end of the page, `{name: text}`.
+        """
+        super().setUp()
+        self.page = (DOCS / "strategies.md").read_text(encoding="utf-8")
+        self.examples = dict(EXAMPLE.findall(self.page))
+        self.assertEqual(sorted(self.examples), ["nearest.py", "test_nearest.py"])
+
+    def load_example(self) -> Strategies:
+        """
+        What is found with the reader's folder.
+        """
+        self.reader_folder = self.folder(nearest=self.examples["nearest.py"])
+        return self.load(self.reader_folder)
+
+    def test_the_strategy_is_found(self) -> None:
+        """
+        Steps 1 to 4: the file alone makes `balance=nearest` known, and nothing is broken.
+        """
+        strategies = self.load_example()
+        self.assertEqual(strategies.broken, ())
+        self.assertEqual(strategies.parse_balance("nearest").name, "nearest")
+        entry = next(entry for entry in strategies.describe() if entry["name"] == "nearest")
+        self.assertEqual(entry["description"], "servers on the client's own network first")
+
+    def test_its_tests_pass(self) -> None:
+        """
+        Step 5: the reader's tests run, all of the contract among them, and pass.
+        """
+        self.load_example()
+        module = ModuleType("test_nearest")
+        sys.modules["test_nearest"] = module
+        self.addCleanup(sys.modules.pop, "test_nearest")
+        text = self.examples["test_nearest.py"].replace('"my-plugins"', repr(self.reader_folder))
+        exec(compile(text, "test_nearest.py", "exec"), vars(module))  # the reader's file, run as it stands
+        result = TestResult()
+        defaultTestLoader.loadTestsFromModule(module).run(result)
+        self.assertEqual([text for _, text in (*result.failures, *result.errors)], [])
+        self.assertGreater(result.testsRun, 10)
+
+    def test_its_reasons_are_given(self) -> None:
+        """
+        The table of faults has the words that the reader will see.
+        """
+        example = self.examples["nearest.py"]
+        without = example.rpartition("nearest = ")[0]
+        unseen = """
+            from zope.interface import implementer
+            from dfproxy.interfaces import IBalancerFactory
+
+            @implementer(IBalancerFactory)
+            class Nearest:
+                name = description = "nearest"
+                def build(self, arguments, clock, random):
+                    return None
+
+            nearest = Nearest()
+        """
+        unused = unseen.replace("nearest = Nearest()", "")
+        self.assertIn("class Nearest is never used", self.load_files(nearest=unused).broken[0].reason)
+        self.assertIn("no strategy uses class Nearest", self.load_files(nearest=without).broken[0].reason)
+        self.assertIn("is not seen by the plugin search", self.load_files(nearest=unseen).broken[0].reason)
+        twice = self.load_files(nearest=example, other=example)
+        self.assertIn("balancer 'nearest' is already there", twice.broken[0].reason)
+        hidden = self.load_files(balancers=example)
+        self.assertIn("is hidden by", hidden.broken[0].reason)
+        dashed = self.load_files(**{"my-nearest": example})
+        self.assertIn("cannot be imported by this name", dashed.broken[0].reason)
+        lost = self.load_files(nearest="\n\nimport lost_and_gone")
+        self.assertRegex(lost.broken[0].reason, r"^ModuleNotFoundError: .* \(line 3\)$")
+        self.flushLoggedErrors(ImportError)
+
+    def test_its_options_exist(self) -> None:
+        """
+        Options that the page names are options of the program.
+        """
+        known = {f"--{option.name}" for option in OPTIONS} | {"--help"}
+        self.assertEqual(set(re.findall(r"(?<!<!)--[a-z][a-z-]+", self.page)) - known, set())
