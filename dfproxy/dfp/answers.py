@@ -22,6 +22,8 @@ from dfproxy.model.service import Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Revision
 
+_NO_WORD = re.compile(r"[^A-Za-z0-9]")
+
 _SERVICE: dict[str, object] = {
     "AclName": "",
     "AddReqHeader": None,
@@ -112,6 +114,10 @@ A destination of which nothing is known, in DFP's order.
 """
 
 
+_SERVICE_SHOWN = tuple((row.json_key, row) for row in SERVICE_ROWS if row.json_key in _SERVICE and row.name != "users")
+_DESTINATION_SHOWN = tuple((row.json_key, row) for row in DESTINATION_ROWS if row.json_key in _DESTINATION)
+
+
 def accepted(reading: Reading, revision: Revision) -> dict[str, object]:
     """
     The call has been carried out; the service is shown as it came.
@@ -174,9 +180,8 @@ def service_object(given: Given, separator: str) -> dict[str, object]:
     DFP's JSON object of what was given. Total: makes something of wrong values, too.
     """
     found = dict(_SERVICE)
-    for row in SERVICE_ROWS:
-        if row.json_key in found and row.name != "users":
-            found[row.json_key] = _plain(row, given.text(row.name), separator)
+    for key, row in _SERVICE_SHOWN:
+        found[key] = _plain(row, given.text(row.name), separator)
     if given.flag("serviceDomainMatchAll"):
         found["ServiceDomainAlgo"] = "hdr_dom(host)"
     found["IsGlobal"] = given.value("replicas") is None
@@ -189,14 +194,13 @@ def _destination(given: Given, index: int, separator: str) -> dict[str, object]:
     mode = given.text("reqMode", index).lower() or "http"
     if not given.built:
         return found | {"ReqMode": mode}
-    for row in DESTINATION_ROWS:
-        if row.json_key in found:
-            found[row.json_key] = _plain(row, given.text(row.name, index), separator)
+    for key, row in _DESTINATION_SHOWN:
+        found[key] = _plain(row, given.text(row.name, index), separator)
     found |= {"ReqMode": mode, "ReqModeFormatted": "tcp" if mode == "sni" else mode, "Index": index}
     found["PathType"] = found["PathType"] or DEFAULT_PATH_TYPE
     found["ServiceHeader"] = headers(given.text("serviceHeader", index), separator)
     agents = given.text("userAgent", index)
-    found["UserAgent"] = {"Value": items(agents, separator), "AclName": re.sub(r"[^A-Za-z0-9]", "_", agents)}
+    found["UserAgent"] = {"Value": items(agents, separator), "AclName": _NO_WORD.sub("_", agents)}
     found["ReqPathSearchReplaceFormatted"] = []
     if given.text("serviceDomain", index) and not given.text("servicePath", index):
         found["ServicePath"] = ["/"]

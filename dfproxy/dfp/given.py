@@ -24,6 +24,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 What Go's `strconv.Atoi` takes, as far as a port or a count can make sense.
 """
 
+_PLACES = {name: place for place, name in enumerate(BY_NAME)}
 _INDEXES = {str(index): index for index in range(1, MAX_INDEX + 1)}
 
 
@@ -119,11 +120,8 @@ class Given:
         """
         Every effective value once, as `(row, index, value)`, in the order of the table.
         """
-        for row in BY_NAME.values():
-            for index in (0, *(self.indexes if self.indexes != (0,) else ())):
-                value = self._values.get((row.name, index))
-                if value is not None:
-                    yield row, index, value
+        for (name, index), value in sorted(self._values.items(), key=lambda item: (_PLACES[item[0][0]], item[0][1])):
+            yield BY_NAME[name], index, value
 
     def parameters(self) -> tuple[tuple[str, str], ...]:
         """

@@ -112,7 +112,10 @@ def acl_lines(name: str, patterns: Iterable[Pattern]) -> list[str] | str:
         if reason:
             return reason
         start, value = _criterion(pattern)
-        groups.setdefault(start, []).append(word(value))
+        if value:  # an empty one matches nothing here, and everything there
+            groups.setdefault(start, []).append(word(value))
+    if not groups:
+        return [f"acl {name} always_false"]
     return [line for start, values in groups.items() for line in _lines(f"acl {name} {start}", values)]
 
 

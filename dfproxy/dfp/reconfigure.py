@@ -17,7 +17,7 @@ from dfproxy.dfp import answers
 from dfproxy.dfp.criteria import headers, words
 from dfproxy.dfp.domains import MATCH_ALL, host_form, host_patterns
 from dfproxy.dfp.given import Given, Value, flag, integer, items
-from dfproxy.dfp.parameters import BY_NAME, Parameter
+from dfproxy.dfp.parameters import BY_NAME, LIST_ITEMS, Parameter
 from dfproxy.dfp.pathtype import path_criterion, path_patterns
 from dfproxy.dfp.reading import Reading
 from dfproxy.errors import InvalidBalance, InvalidService, Problem
@@ -158,8 +158,10 @@ class _Reader:
         """
         if len(value.text) > row.limit_chars:
             reason = f"is too long: {len(value.text)} characters of at most {row.limit_chars}"
+        elif row.kind == "list" and _count(value.text, self.separator) > LIST_ITEMS:
+            reason = f"has too many items: {_count(value.text, self.separator)} of at most {LIST_ITEMS}"
         elif not _is_text(value.text, row.lines):
-            reason = "must not hold control characters, such as line breaks"
+            reason = "must be UTF-8 without control characters, such as line breaks"
         else:
             if self.has_effect(row, value):
                 self.later[Problem(value.spelled, _echo(row, value), "is not supported yet; leave it out")] = None
@@ -411,6 +413,13 @@ def _is_host(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _count(text: str, separator: str) -> int:
+    """
+    How many items a list has at most, empty ones included.
+    """
+    return 1 + text.count(separator) + (text.count(" ") if separator != " " else 0)
 
 
 def _is_text(text: str, lines: bool) -> bool:

@@ -105,6 +105,13 @@ class AclTests(SynchronousTestCase):
         lines = acl_lines("n", [PathPattern("prefix", b"/" + b"x" * 700)] * 5)
         self.assertTrue(all(len(line) < LINE_CHARS + 50 for line in lines))
 
+    def test_empty_values(self) -> None:
+        """
+        An empty value matches nothing; for HAProxy it would match all.
+        """
+        self.assertEqual(acl_lines("n", [PathPattern("prefix", b"")]), ["acl n always_false"])
+        self.assertEqual(acl_lines("n", [b"", b"x"]), ["acl n hdr_sub(User-Agent) -i x"])
+
     def test_inexpressible(self) -> None:
         """
         Where HAProxy would decide otherwise there is a reason instead of lines.

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.dfp.parameters import LIST_CHARS, NAME_CHARS, TABLE, TEXT_CHARS
+from dfproxy.dfp.parameters import LIST_CHARS, LIST_ITEMS, NAME_CHARS, TABLE, TEXT_CHARS
 from dfproxy.dfp.reconfigure import MAX_CONDITIONS, MAX_HEADERS, Reading, name_of, read
 from dfproxy.errors import InvalidBalance, InvalidService, Problem
 from dfproxy.model.match import Condition, HostPattern, Match, PathPattern
@@ -359,9 +359,16 @@ class RefusedTests(SynchronousTestCase):
             for name in ("servicePath", "serviceName", "userDef", "aclName", "userAgent"):
                 query = "serviceDomain=d&port=80" + ("" if name == "serviceName" else "&serviceName=s")
                 self.refused(f"{query}&{name}=a{bad}b", name)
-        pairs = [("serviceName", "s"), ("servicePath", "/\udc80"), ("port", "80")]
-        error = self.assertRaises(InvalidService, read, pairs, (), SETTINGS, balance)
-        self.assertEqual(error.problems[0].value, "/?")
+
+    def test_no_text(self) -> None:
+        """
+        Bytes that were no UTF-8 are refused as well, and not repeated.
+        """
+        for name in ("servicePath", "userDef", "aclName", "proxyInstanceName"):
+            pairs = [(name, "/\udc80"), ("serviceName", "s"), ("servicePath", "/"), ("port", "80")]
+            (problem,) = self.assertRaises(InvalidService, read, pairs, (), SETTINGS, balance).problems
+            self.assertEqual((problem.parameter, problem.value), (name, "/?"))
+            self.assertIn("UTF-8", problem.reason)
 
     def test_sizes(self) -> None:
         """
@@ -432,8 +439,12 @@ class RefusedTests(SynchronousTestCase):
 
     def test_counts(self) -> None:
         """
-        Headers and conditions are bounded, since each costs time on requests.
+        Lists are bounded; headers and conditions more so, since each costs time on requests.
         """
+        paths = [f"/{i}" for i in range(LIST_ITEMS + 1)]
+        for separator in (",", "+"):
+            self.assertIsNotNone(reading(f"serviceName=s&port=1&servicePath={separator.join(paths[:-1])}").service)
+            self.refused(f"serviceName=s&port=1&servicePath={separator.join(paths)}", "servicePath")
         for name, most in (("serviceHeader", MAX_HEADERS), ("condition", MAX_CONDITIONS)):
             listed = [f"n{i}:v" for i in range(most + 1)]
             self.assertIsNotNone(reading(f"{GOOD}&{name}={','.join(listed[:most])}").service)
