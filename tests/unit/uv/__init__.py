@@ -1,0 +1,3 @@
+"""
+Tests of dfproxy/uv, on uv reactors made for each test.
+"""
