@@ -38,18 +38,22 @@ class Test(Verb):
     Names its version.
 
     Args:
+        control: what is in force.
         version: the version in its path.
     """
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, control: Control, version: str) -> None:
         super().__init__()
+        self._control = control
         self._message = f"Test v{version}"
 
     def render(self, request: Request) -> int:
         """
         The same for every method.
         """
-        write_answer(request, Answer(200, {"Status": "OK", "Message": self._message}))
+        write_answer(
+            request, Answer(200, answers.plain("OK", self._message, self._control.publisher.snapshot.revision))
+        )
         return NOT_DONE_YET
 
 

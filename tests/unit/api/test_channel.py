@@ -184,6 +184,18 @@ class KeepAliveTests(SynchronousTestCase):
             self.assertEqual([said.status for said in connection.answers()], [200])
             self.assertTrue(connection.wire.disconnecting)
 
+    def test_close_is_not_waited_for(self) -> None:
+        """
+        A caller that leaves its last answer lying is cut off after a while.
+        """
+        api = Api()
+        connection = api.connect()
+        connection.send(b"GET /v1/test HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        self.assertTrue(connection.wire.disconnecting)
+        self.assertFalse(connection.wire.disconnected)
+        api.clock.advance(CLOSE_TIMEOUT_S)
+        self.assertTrue(connection.wire.disconnected)
+
     def test_long_answers_sent_ahead(self) -> None:
         """
         A caller that asks ahead and does not read: its next long answer is not made until it takes the first.

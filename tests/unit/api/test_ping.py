@@ -21,12 +21,13 @@ class PingTests(SynchronousTestCase):
 
     def test_versions(self) -> None:
         """
-        Both versions answer their test, naming themselves.
+        Both versions answer their test, naming themselves, with all of DFP's keys.
         """
         for version in ("1", "2"):
             said = Api().call("GET", f"/v{version}/test")
             self.assertEqual((said.status, said.json["Status"]), (200, "OK"))
             self.assertIn(version, said.json["Message"])
+            self.assertIn("ServiceDest", said.json)
 
     def test_initial_reload(self) -> None:
         """

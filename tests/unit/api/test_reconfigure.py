@@ -144,6 +144,7 @@ class RefusedTests(SynchronousTestCase):
         `distribute=true` is refused, naming it; `false` is fine.
         """
         self.assertIn("distribute", self.refused(f"{DEMO}&distribute=true", 400))
+        self.assertIn("distribute", self.refused(f"{DEMO}&replicas=0&distribute=true", 400))
         self.assertEqual(self.api.publisher.calls, [])
         self.assertEqual(self.api.call("GET", f"{DEMO}&distribute=false").status, 200)
 

@@ -164,6 +164,18 @@ class SliceTests(SynchronousTestCase):
         self.assertEqual(self.long.queue.running, 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_gone_while_paused(self) -> None:
+        """
+        The same when the caller is gone while it takes nothing.
+        """
+        connection = self.ask(self.parts(100, cost_s=0.006))
+        self.clock.turn()
+        connection.protocol.pauseProducing()
+        connection.lose()
+        self.clock.turn()
+        self.assertEqual(self.long.queue.running, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_fails_at_once(self) -> None:
         """
         A text that cannot be made at all is a 500.
