@@ -18,13 +18,13 @@ class IRequest(Interface):
     """
     The head of a request, read only.
 
-    Bytes are as they came: nothing is decoded or normalised.
+    Bytes are as they came, but for the case of `host`: nothing is decoded or normalised.
     """
 
     method = Attribute("bytes, such as b'GET'; case matters.")
     target = Attribute("bytes: the request target as it came.")
     path = Attribute("bytes: the target from its first slash up to, not including, `?`.")
-    host = Attribute("bytes: value of the Host field with its port, as it came; b'' if there is none.")
+    host = Attribute("bytes: value of the Host field with its port, in lower case; b'' if there is none.")
     client_host = Attribute("str: IP address of the client.")
     local_port = Attribute("int: port that the client connected to.")
 

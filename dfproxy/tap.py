@@ -14,15 +14,18 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlencode
 
 from twisted.application.service import IService
 from twisted.logger import Logger
 from twisted.python import usage
 
 from dfproxy.dfp.options import BY_NAME, GROUPS, OPTIONS, Option
-from dfproxy.dfp.settings import deferred, files_named, read_settings, secrets_dir
+from dfproxy.dfp.settings import default_protocol, deferred, files_named, read_settings, secrets_dir
+from dfproxy.discovery.environment import services_of_variables
 from dfproxy.errors import DfproxyError, InvalidSettings
 from dfproxy.model.settings import Settings
 
@@ -111,8 +114,11 @@ class Options(usage.Options):
         try:
             self.settings = read_settings(given, self._environment, secrets, self._cpus, os.geteuid() == 0)
             self.deferred = deferred(given, self._environment, secrets)
+            mode = default_protocol(given, self._environment, secrets)
         except InvalidSettings as invalid:
             raise usage.UsageError(str(invalid)) from invalid
+        declared = tuple(urlencode(pairs) for pairs in services_of_variables(self._environment, mode))
+        self.settings = replace(self.settings, services=declared + self.settings.services)
         if self["check-config"]:
             self._print_understood()
             raise SystemExit(0)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from dfproxy.dfp.options import OPTIONS, Option, markdown
+from dfproxy.dfp.options import BY_NAME, OPTIONS, Option, markdown
 from dfproxy.errors import InvalidSettings, Problem
 from dfproxy.model.listener import Listener
 from dfproxy.model.settings import Limits, Settings
@@ -67,9 +67,7 @@ def read_settings(
     Raises:
         InvalidSettings: with every problem.
     """
-    problems = [
-        Problem(f"--{name}", "", "there is no such option") for name in options if name not in _KNOWN_OPTION_NAMES
-    ]
+    problems = [Problem(f"--{name}", "", "there is no such option") for name in options if name not in BY_NAME]
     chosen: dict[str, Any] = {}
     for option in OPTIONS:
         try:
@@ -109,6 +107,16 @@ def secrets_dir(options: Mapping[str, object], environment: Mapping[str, str]) -
     return str(given) if given is not None else environment.get("SECRETS_DIR") or Settings().secrets_dir
 
 
+def default_protocol(options: Mapping[str, object], environment: Mapping[str, str], secrets: Mapping[str, str]) -> str:
+    """
+    `reqMode` of services that variables declare without one; empty: not given.
+
+    Args are those of `read_settings`, which has accepted them.
+    """
+    given = _given(BY_NAME["default-protocol"], options, environment, secrets)
+    return "" if given is None else str(given.option.parse(given.texts[0]))
+
+
 def files_named(environment: Mapping[str, str]) -> tuple[str, ...]:
     """
     Paths that `..._FILE` variables name; their contents belong into the secrets that `read_settings` takes.
@@ -128,7 +136,6 @@ class _Unreadable(Exception):
 
 
 _VARIABLES = frozenset(option.variable for option in OPTIONS)
-_KNOWN_OPTION_NAMES = frozenset(option.name for option in OPTIONS)
 
 
 def _has_file_form(option: Option) -> bool:

@@ -27,7 +27,7 @@ FIELDS = (
 )
 """
 What one tally counts, in the order of a cell. `in_flight` is a gauge and the only one; all others only grow.
-`latency_us` sums microseconds from the request's head to the answer's head; bytes are of bodies and heads.
+`latency_us` sums microseconds from the request's head to the answer's head; bytes are of bodies.
 For the frontend tally `in_flight` and `connections` are client connections, now and in all.
 """
 

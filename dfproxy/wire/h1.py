@@ -14,6 +14,7 @@ Which request may go where, and where a body ends, is decided in `dfproxy.wire.f
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from zope.interface import implementer
 
@@ -35,28 +36,30 @@ _HOPELESS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r[^\n]")
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-# Fields that need a second look. The value says what for; see the loops below.
-_HOST, _LENGTH, _CODING, _CONNECTION, _HOP, _UPGRADE, _EXPECT = range(1, 8)
-_REQUEST_FIELDS = {
-    b"host": _HOST,
-    b"content-length": _LENGTH,
-    b"transfer-encoding": _CODING,
-    b"connection": _CONNECTION,
-    b"keep-alive": _HOP,
-    b"proxy-connection": _HOP,
-    b"te": _HOP,
-    b"http2-settings": _HOP,
-    b"upgrade": _UPGRADE,
-    b"expect": _EXPECT,
-}
-_RESPONSE_FIELDS = {
-    b"content-length": _LENGTH,
-    b"transfer-encoding": _CODING,
-    b"connection": _CONNECTION,
-    b"keep-alive": _HOP,
-    b"proxy-connection": _HOP,
-    b"upgrade": _UPGRADE,
-}
+# Fields that need a second look are found by one search over the lower-case section, which begins with the LF of the
+# line before it: 0.8 us for an answer of eight fields, where a look at each line takes 2.
+_REQUEST_FIELDS = (
+    b"host",
+    b"content-length",
+    b"transfer-encoding",
+    b"connection",
+    b"keep-alive",
+    b"proxy-connection",
+    b"te",
+    b"http2-settings",
+    b"upgrade",
+    b"expect",
+)
+_RESPONSE_FIELDS = (
+    b"content-length",
+    b"transfer-encoding",
+    b"connection",
+    b"keep-alive",
+    b"proxy-connection",
+    b"upgrade",
+)
+_IN_REQUEST = re.compile(b"\n(" + b"|".join(_REQUEST_FIELDS) + b"):([^\r]*)")
+_IN_RESPONSE = re.compile(b"\n(" + b"|".join(_RESPONSE_FIELDS) + b"):([^\r]*)")
 _NEVER_NAMED = frozenset({b"host", b"content-length", b"transfer-encoding", b"close", b"keep-alive", b"upgrade"})
 """
 Words in Connection that name no field to leave out: options of their own, and fields a peer may not take away.
@@ -72,10 +75,10 @@ class RequestHead:
         method: as it came.
         target: as it came.
         path: the target without scheme, authority and query; b"" for `*`.
-        host: value of Host with its port, or of the target's authority; b"" if there is none.
+        host: value of Host with its port, or of the target's authority, in lower case; b"" if there is none.
         version: 0 or 1, the minor version.
-        fields: all field lines as they came, without CRLF.
-        kept: the field lines that go on, each ending in CRLF, as one run of bytes.
+        section: all field lines as they came, each ending in CRLF.
+        kept: the field lines that go on, each ending in CRLF.
         body: bytes of the body, or `NO_BODY`, or `CHUNKED`.
         keep_alive: the client wants to go on after the answer (RFC 9112 9.3).
         upgrade: protocol that the client offers to change to, in its own spelling; b"" if none.
@@ -90,13 +93,13 @@ class RequestHead:
         "client_host",
         "client_port",
         "expects_continue",
-        "fields",
         "host",
         "keep_alive",
         "kept",
         "local_port",
         "method",
         "path",
+        "section",
         "target",
         "upgrade",
         "version",
@@ -107,7 +110,7 @@ class RequestHead:
     path: bytes
     host: bytes
     version: int
-    fields: list[bytes]
+    section: bytes
     kept: bytes
     body: int
     keep_alive: bool
@@ -124,12 +127,16 @@ class RequestHead:
         Args:
             name: in lower case.
         """
-        length = len(name)
-        return [
-            line[length + 1 :].strip(b" \t")
-            for line in self.fields
-            if line[length : length + 1] == b":" and line[:length].lower() == name
-        ]
+        return _values(self.section, name)
+
+
+def _values(section: bytes, name: bytes) -> list[bytes]:
+    length = len(name)
+    return [
+        line[length + 1 :].strip(b" \t")
+        for line in section.split(b"\r\n")
+        if line[length : length + 1] == b":" and line[:length].lower() == name
+    ]
 
 
 class ResponseHead:
@@ -142,7 +149,7 @@ class ResponseHead:
         kept: the field lines that go on, each ending in CRLF; without framing other than Content-Length.
         body: bytes of the body, or `NO_BODY`, `CHUNKED` or `UNTIL_CLOSE`.
         keep_alive: the server's connection may be used again.
-        upgrade: protocol named in Upgrade; b"" if none.
+        upgrade: protocol named in Upgrade, in lower case; b"" if none.
     """
 
     __slots__ = ("body", "keep_alive", "kept", "line", "status", "upgrade")
@@ -178,70 +185,23 @@ def request_head(data: bytes, start: int, limit_bytes: int, limit_fields: int) -
     if end - start > limit_bytes:
         raise _too_long(data, start, limit_bytes)
     head = RequestHead()
-    method, target, minor, fields = match.groups()
-    head.method = method
+    head.method, target, minor, section = match.groups()
     head.target = target
+    head.section = section
     head.version = version = 1 if minor == b"1" else 0
     head.body = NO_BODY
     head.upgrade = b""
     head.expects_continue = False
     head.keep_alive = version == 1
-    host: bytes | None = None
-    lines = fields.split(b"\r\n")
-    lines.pop()
-    if len(lines) > limit_fields:
+    if len(section) > limit_fields * _LEAST_FIELD_BYTES and section.count(b"\n") > limit_fields:
         raise ClientProtocolError(431, "too many fields")
-    head.fields = lines
-    dropped: list[bytes] | None = None
-    connection: list[bytes] | None = None
-    upgrade = b""
-    coded = False
-    for line in lines:
-        name, _, value = line.partition(b":")
-        kind = _REQUEST_FIELDS.get(name.lower())
-        if kind is None:
-            continue
-        if kind == _HOST:
-            if host is not None:
-                raise ClientProtocolError(400, "more than one Host")  # RFC 9112 3.2
-            host = value.strip(b" \t")
-            continue
-        if kind == _LENGTH:
-            length = content_length(value)
-            if length is None or (head.body != NO_BODY and length != head.body):
-                raise ClientProtocolError(400, "Content-Length is no number, or differs from another")
-            if head.body == NO_BODY:
-                head.body = length
-                continue  # the first goes on, an equal second does not
-        elif kind == _EXPECT:
-            head.expects_continue = value.strip(b" \t").lower() == b"100-continue" and version == 1
-            continue
-        elif kind == _CODING:
-            # RFC 9112 6.1, 6.3: exactly one coding that we know, and not from HTTP/1.0.
-            if coded or version == 0 or value.strip(b" \t").lower() != b"chunked":
-                raise ClientProtocolError(400, "Transfer-Encoding is not exactly chunked")
-            coded = True
-        elif kind == _CONNECTION:
-            words = [word.strip(b" \t") for word in value.lower().split(b",")]
-            connection = words if connection is None else connection + words
-        elif kind == _UPGRADE:
-            upgrade = value.strip(b" \t")
-        if dropped is None:
-            dropped = [line]
-        else:
-            dropped.append(line)
-    if coded:
-        if head.body != NO_BODY:
-            raise ClientProtocolError(400, "both Content-Length and Transfer-Encoding")  # RFC 9112 6.3 item 3
-        head.body = CHUNKED
-    if connection is not None:
-        if b"close" in connection:
-            head.keep_alive = False
-        elif version == 0:
-            head.keep_alive = b"keep-alive" in connection
-        if upgrade and version == 1 and b"upgrade" in connection and upgrade.lower() != b"h2c":
-            head.upgrade = upgrade
-        dropped = _named(lines, connection, dropped)
+    lowered = b"\n" + section.lower()
+    found = _IN_REQUEST.findall(lowered)
+    if len(found) == 1 and found[0][0] == b"host":  # nothing else to look at: most requests of programs
+        host: bytes | None = found[0][1].strip(b" \t")
+        head.kept = section
+    else:
+        host = _special_fields(head, found, lowered)
     if target[:1] == b"/":
         head.path = target.partition(b"?")[0]
         if host is None:
@@ -251,8 +211,75 @@ def request_head(data: bytes, start: int, limit_bytes: int, limit_fields: int) -
         head.host = host
     else:
         _other_form(head, host)
-    head.kept = fields if dropped is None else _without(lines, dropped)
     return head, end
+
+
+_LEAST_FIELD_BYTES = 4  # `a:` and CRLF: fewer bytes cannot hold too many fields
+
+
+def _special_fields(head: RequestHead, found: list[tuple[bytes, bytes]], lowered: bytes) -> bytes | None:
+    """
+    Framing, connection, and what else decides where a request may go and how.
+
+    Args:
+        found: the names and values of such fields, in lower case.
+        lowered: LF and the whole section in lower case.
+
+    Returns:
+        The value of Host; None if there is none.
+    """
+    version = head.version
+    host: bytes | None = None
+    coded = False
+    lengths = 0
+    connection: list[bytes] | None = None
+    offered = False
+    dropped: set[bytes] = set()
+    for name, value in found:
+        value = value.strip(b" \t")
+        if name == b"host":
+            if host is not None:
+                raise ClientProtocolError(400, "more than one Host")  # RFC 9112 3.2
+            host = value
+        elif name == b"connection":
+            words = [word.strip(b" \t") for word in value.split(b",")]
+            connection = words if connection is None else connection + words
+            dropped.add(name)
+        elif name == b"content-length":
+            length = content_length(value)
+            if length is None or (lengths and length != head.body):
+                raise ClientProtocolError(400, "Content-Length is no number, or differs from another")
+            head.body = length
+            lengths += 1
+        elif name == b"transfer-encoding":
+            # RFC 9112 6.1, 6.3: exactly one coding that we know, and not from HTTP/1.0.
+            if coded or version == 0 or value != b"chunked":
+                raise ClientProtocolError(400, "Transfer-Encoding is not exactly chunked")
+            coded = True
+            dropped.add(name)
+        elif name == b"expect":
+            head.expects_continue = value == b"100-continue" and version == 1
+        else:
+            offered = offered or name == b"upgrade"
+            dropped.add(name)
+    if coded:
+        if lengths:
+            raise ClientProtocolError(400, "both Content-Length and Transfer-Encoding")  # RFC 9112 6.3 item 3
+        head.body = CHUNKED
+    if connection is not None:
+        if b"close" in connection:
+            head.keep_alive = False
+        elif version == 0:
+            head.keep_alive = b"keep-alive" in connection
+        if offered and version == 1 and b"upgrade" in connection:
+            upgrade = b", ".join(_values(head.section, b"upgrade"))
+            head.upgrade = b"" if b"h2c" in upgrade.lower() else upgrade
+        dropped.update(word for word in connection if word and word not in _NEVER_NAMED)
+    head.kept = _without(head.section, lowered, dropped)
+    if lengths > 1:  # equal ones: one goes on
+        head.kept = _without(head.kept, b"\n" + head.kept.lower(), {b"content-length"})
+        head.kept += b"Content-Length: %d\r\n" % head.body
+    return host
 
 
 def _other_form(head: RequestHead, host: bytes | None) -> None:
@@ -281,24 +308,23 @@ def _other_form(head: RequestHead, host: bytes | None) -> None:
     head.path = path or b"/"
 
 
-def _named(lines: list[bytes], connection: list[bytes], dropped: list[bytes] | None) -> list[bytes] | None:
+def _without(section: bytes, lowered: bytes, names: Iterable[bytes]) -> bytes:
     """
-    Add the fields that Connection names (RFC 9110 7.6.1), except those that nobody may take away.
+    The section without the fields of these names.
+
+    Args:
+        lowered: LF and the section in lower case.
+        names: in lower case.
     """
-    names = [word for word in connection if word and word not in _NEVER_NAMED]
-    if not names:
-        return dropped
-    dropped = dropped or []
-    dropped += [line for line in lines if line[: line.index(b":")].lower() in names]
-    return dropped
-
-
-def _without(lines: list[bytes], dropped: list[bytes]) -> bytes:
-    kept = [line for line in lines if line not in dropped] if len(dropped) < len(lines) else []
-    if not kept:
-        return b""
-    kept.append(b"")
-    return b"\r\n".join(kept)
+    for name in names:
+        mark = b"\n" + name + b":"
+        start = lowered.find(mark)
+        while start >= 0:
+            end = lowered.index(b"\n", start + 1)
+            section = section[:start] + section[end:]
+            lowered = lowered[:start] + lowered[end:]
+            start = lowered.find(mark, start)
+    return section
 
 
 def _no_request(data: bytes, start: int, limit_bytes: int, limit_fields: int) -> tuple[RequestHead, int] | None:
@@ -351,68 +377,68 @@ def response_head(data: bytes, bodiless: bool, limit_bytes: int, limit_fields: i
     end = match.end()
     if end > limit_bytes:
         raise ServerProtocolError("head too long")
-    minor, code, reason, fields = match.groups()
+    minor, code, reason, section = match.groups()
     head = ResponseHead()
     head.status = status = int(code)
     version = 1 if minor == b"1" else 0
-    if version == 1 and reason:
+    if version and reason:
         head.line = data[: match.end(3) + 2]
     else:
         head.line = b"HTTP/1.1 %b %b\r\n" % (code, reason or b"")
-    head.keep_alive = version == 1
+    keep_alive = version == 1
     head.upgrade = b""
-    body = UNTIL_CLOSE
-    lines = fields.split(b"\r\n")
-    lines.pop()
-    if len(lines) > limit_fields:
+    if len(section) > limit_fields * _LEAST_FIELD_BYTES and section.count(b"\n") > limit_fields:
         raise ServerProtocolError("too many fields")
-    dropped: list[bytes] | None = None
-    connection: list[bytes] | None = None
+    body = UNTIL_CLOSE
+    dropped: set[bytes] | None = None
     coded = False
-    for line in lines:
-        name, _, value = line.partition(b":")
-        kind = _RESPONSE_FIELDS.get(name.lower())
-        if kind is None:
-            continue
-        if kind == _LENGTH:
+    lowered = b"\n" + section.lower()
+    for name, value in _IN_RESPONSE.findall(lowered):
+        if name == b"content-length":
             length = content_length(value)
             if length is None or (body != UNTIL_CLOSE and length != body):
                 raise ServerProtocolError("Content-Length is no number, or differs from another")
-            if body == UNTIL_CLOSE:
-                body = length
-                if status != 204 and status >= 200:
-                    continue  # RFC 9110 8.6: not in 1xx and 204
-        elif kind == _CONNECTION:
-            words = [word.strip(b" \t") for word in value.lower().split(b",")]
-            connection = words if connection is None else connection + words
-        elif kind == _CODING:
-            if coded or version == 0 or value.strip(b" \t").lower() != b"chunked":
+            repeated = body != UNTIL_CLOSE
+            body = length
+            if not repeated and status >= 200 and status != 204:
+                continue  # RFC 9110 8.6: not in 1xx and 204
+        elif name == b"connection":
+            words = [word.strip(b" \t") for word in value.split(b",")]
+            if b"close" in words:
+                keep_alive = False
+            elif not version:
+                keep_alive = b"keep-alive" in words
+            if len(words) > 1 or words[0] not in _NEVER_NAMED:
+                dropped = dropped or set()
+                dropped.update(word for word in words if word and word not in _NEVER_NAMED)
+        elif name == b"transfer-encoding":
+            if coded or not version or value.strip(b" \t") != b"chunked":
                 raise ServerProtocolError("Transfer-Encoding is not exactly chunked")
             coded = True
-        elif kind == _UPGRADE:
+        elif name == b"upgrade":
             head.upgrade = value.strip(b" \t")
             if status == 426 or status == 101:
                 continue  # says what to change to (RFC 9110 15.5.22); the client needs it
         if dropped is None:
-            dropped = [line]
+            dropped = {name}
         else:
-            dropped.append(line)
+            dropped.add(name)
     if coded:
         if body != UNTIL_CLOSE:
             raise ServerProtocolError("both Content-Length and Transfer-Encoding")
         body = CHUNKED
-    if connection is not None:
-        if b"close" in connection:
-            head.keep_alive = False
-        elif version == 0:
-            head.keep_alive = b"keep-alive" in connection
-        dropped = _named(lines, connection, dropped)
+    if dropped is None:
+        head.kept = section
+    else:
+        head.kept = _without(section, lowered, dropped)
+        if b"content-length" in dropped and body > 0 and status >= 200 and status != 204:
+            head.kept += b"Content-Length: %d\r\n" % body  # equal ones: one goes on
     if bodiless or status < 200 or status == 204 or status == 304:  # RFC 9112 6.3 item 1
         body = NO_BODY
     elif body == UNTIL_CLOSE:
-        head.keep_alive = False
+        keep_alive = False
+    head.keep_alive = keep_alive
     head.body = body
-    head.kept = fields if dropped is None else _without(lines, dropped)
     return head, end
 
 
