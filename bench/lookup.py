@@ -81,7 +81,7 @@ def by_path(chance: random.Random, count: int) -> list[Service]:
             path[at : at + 1] = b"/"
         paths.add(bytes(path))
     return [
-        service(f"p{chance.randrange(10**9)}-{i}", Match(paths=(PathPattern("prefix", p),)))
+        service(f"{chance.randrange(10**9)}-p{i}", Match(paths=(PathPattern("prefix", p),)))
         for i, p in enumerate(sorted(paths))
     ]
 
@@ -105,7 +105,7 @@ def by_domain(chance: random.Random, count: int) -> list[Service]:
         else:
             host = HostPattern("prefix", domain)
         found.append(
-            service(f"d{chance.randrange(10**9)}-{i}", Match(paths=(PathPattern("prefix", b"/"),), hosts=(host,)))
+            service(f"{chance.randrange(10**9)}-d{i}", Match(paths=(PathPattern("prefix", b"/"),), hosts=(host,)))
         )
     return found
 
@@ -123,7 +123,7 @@ def by_regex(chance: random.Random, count: int) -> list[Service]:
     )
     return [
         service(
-            f"r{chance.randrange(10**9)}-{i}",
+            f"{chance.randrange(10**9)}-r{i}",
             Match(paths=(PathPattern("regex", shapes[i % len(shapes)](word(chance, chance.randint(4, 12)))),)),
         )
         for i in range(count)
@@ -137,7 +137,7 @@ def sets(count: int) -> dict[str, list[Service]]:
     chance = random.Random(7)
     grid = [
         service(
-            f"g{chance.randrange(10**9)}-{i}",
+            f"{chance.randrange(10**9)}-g{i}",
             Match(
                 paths=(PathPattern("prefix", b"/" + word(chance, chance.randint(3, 20))),),
                 hosts=(HostPattern("prefix", b"shop%d.example.com" % (i // 10)),),
@@ -169,20 +169,31 @@ def request_for(route: Route) -> Request:
     One that the route takes; regular expressions are answered by a text made for their shape.
     """
     match = route.destination.match
-    path, host = b"/index.html", b"www.nowhere.example"
+    path, host = b"/~home/items/index.html", b"www.nowhere.example"
     if match.paths and match.paths[0].form == "regex":
         pattern = match.paths[0].value
         path = pattern.replace(rb"(\?|$)", b"").replace(rb"(?:api|rest)", b"api").replace(rb"[a-f0-9]{8}", b"0123abcd")
         path = path.replace(b"[0-9]+", b"12").replace(b"^", b"").replace(b"$", b"").replace(rb"\b", b"")
         path = path.replace(rb"\.", b"/picture.")
     elif match.paths:
-        path = match.paths[0].value + b"index.html"
+        path = match.paths[0].value + b"~home/items/index.html"
     if match.hosts:
         host = match.hosts[0].value if match.hosts[0].form == "prefix" else b"www" + match.hosts[0].value
     return Request(path, host)
 
 
-NOWHERE = Request(b"~/nothing/here/at/all", b"~unknown.example.net")
+NOWHERE = Request(b"/~nothing/here/at/all", b"~unknown.example.net")
+
+
+def own_request(table: RouteTable, routes: list[Route]) -> Request:
+    """
+    A request for the first of these routes that is not shadowed by a lower one.
+    """
+    for route in routes:
+        request = request_for(route)
+        if table.lookup(request) == route.service.name:
+            return request
+    raise ValueError("every route is shadowed")
 
 
 def microseconds(table: RouteTable, request: Request) -> float:
@@ -247,10 +258,16 @@ def main() -> None:
             gc.collect()
             gc.freeze()
             routes = [route for route, _ in table.routes()]
-            aimed = [request_for(routes[at]) for at in (0, len(routes) // 2, -1)]
-            cells = [microseconds(table, request) for request in (*aimed, NOWHERE)]
+            wanted = (routes, routes[len(routes) // 2 :], routes[::-1])
+            aimed = [own_request(table, some) for some in wanted]
+            if name == "mixed+regex":
+                regexes = [r for r in routes if r.destination.match.paths[0].form == "regex"]
+                aimed.append(own_request(table, regexes[::-1]))
+            cells = [microseconds(table, request) for request in (*aimed[:3], NOWHERE)]
             cells.append(spread(table, [request_for(route) for route in routes]))
-            print(f"{name:<18}{len(services):>10} " + " ".join(f"{cell:8.2f}" for cell in cells) + f"   {took:.2f}")
+            last_regex = f"   last regex {microseconds(table, aimed[3]):.2f}" if aimed[3:] else ""
+            figures = " ".join(f"{cell:8.2f}" for cell in cells)
+            print(f"{name:<18}{len(services):>10} {figures}   {took:.2f}{last_regex}")
     print("ms per change" + f"{'added':>24} {'replaced':>8}")
     for size in (1, 1000, count):
         for name, services in sets(size).items():
