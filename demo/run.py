@@ -44,7 +44,7 @@ Ctrl-C ends it all.
 
 class Stopped(Exception):
     """
-    SIGTERM or SIGHUP: end as on Ctrl-C.
+    Ctrl-C, SIGTERM or SIGHUP.
     """
 
 
@@ -126,7 +126,8 @@ def main(*options: str) -> int:
     Returns:
         Exit status: 0 after Ctrl-C, 1 when something ended by itself.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # Also SIGINT: a shell starts what it puts into the background with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
     STATE.mkdir(parents=True, exist_ok=True)
     children: list[subprocess.Popen[bytes]] = []
@@ -146,7 +147,7 @@ def main(*options: str) -> int:
         os.waitid(os.P_PID, proxy.pid, os.WEXITED | os.WNOWAIT)
         print("the proxy ended by itself", flush=True)
         return 1
-    except (KeyboardInterrupt, Stopped):
+    except Stopped:
         print("\nending", flush=True)
         return 0
     finally:

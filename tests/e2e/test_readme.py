@@ -101,7 +101,7 @@ class ReadmeTests(SynchronousTestCase):
                 quiet = command.replace("curl ", "curl -sS --fail --max-time 10 ", 1)
                 done = subprocess.run(quiet, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=30)
                 self.assertEqual(done.returncode, 0, f"{command}: {done.stdout}{done.stderr}")
-                printed += done.stdout
+                printed += done.stdout + "\n"
             lines = [line.strip() for line in printed.splitlines()]
             for line in shown:
                 self.assertIn(line, lines, f"after {commands}:\n{printed}")
