@@ -133,6 +133,20 @@ class LeastConnTests(SynchronousTestCase):
         got = Counter(churn.serve(self.balancer) for _ in range(600))
         self.assertEqual([got[server] for server in servers], [100, 200, 300])
 
+    def test_changed_weight_starts_where_it_was(self) -> None:
+        """
+        Slow start changes a weight again and again: among idle servers shares follow, neither late nor in a burst.
+        """
+        servers = fake_servers([100, 1])
+        self.balancer.update(servers)
+        got = []
+        for weight in range(1, 101):
+            servers[1].weight = weight
+            self.balancer.update(servers)
+            got += [churn.serve(self.balancer) for _ in range(4)]
+        due = sum(4 * weight / (100 + weight) for weight in range(1, 101))
+        self.assertLessEqual(abs(got.count(servers[1]) - due), 3)
+
     def test_no_pile_of_outdated_entries(self) -> None:
         """
         The heap stays small however long the balancer lives.

@@ -8,6 +8,7 @@ import json
 import os
 from pathlib import Path
 from random import Random
+from textwrap import dedent
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -380,6 +381,18 @@ class FolderTests(PluginFolders, SynchronousTestCase):
         self.assertIn("no package", self.only_broken(strategies, "__init__.py"))
         self.assertIn("last", strategies.balancers)
 
+    def test_file_of_a_moment_ago(self) -> None:
+        """
+        A file that has come since Python last listed the folder is found, though the folder's time is the same.
+        """
+        folder = self.folder(shared="")
+        for _ in range(2):  # the first one also writes a cache there, which changes the folder's time
+            self.load(folder)
+        times = os.stat(folder)
+        (Path(folder) / "last.py").write_text(dedent(LAST), encoding="utf-8")
+        os.utime(folder, ns=(times.st_atime_ns, times.st_mtime_ns))
+        self.assertIn("last", self.load(folder).balancers)
+
     def test_outdated_cache(self) -> None:
         """
         A file that looks older than Twisted's cache of plugins, such as one from a backup, is found all the same.
@@ -387,7 +400,7 @@ class FolderTests(PluginFolders, SynchronousTestCase):
         folder = self.folder(last="")
         self.load(folder)
         file = Path(folder) / "last.py"
-        file.write_text("\n".join(line[4:] for line in LAST.splitlines()))
+        file.write_text(dedent(LAST), encoding="utf-8")
         os.utime(file, (1, 1))
         self.assertIn("last", self.load(folder).balancers)
 

@@ -43,7 +43,7 @@ class TestNetwork(RouteConditionContract, SynchronousTestCase):
         everyone = self.factory.compile(("0.0.0.0/0",))
         assert callable(everyone)
         self.assertTrue(everyone(FakeRequest(client_host="203.0.113.9")))
-        self.assertFalse(everyone(FakeRequest(client_host="2001:db8::1")))
+        self.assertFalse(everyone(FakeRequest(client_host="::5")))
 
     def test_refusal_names_the_value(self) -> None:
         """
