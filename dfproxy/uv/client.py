@@ -166,6 +166,8 @@ class Client(Transport):
         Ask the connector's factory; when it refuses, the connection is closed under a protocol that does nothing.
         """
         assert self.connector is not None
+        # Not needed any more, and a circle that only the garbage collector would break.
+        self._steps = None
         protocol: IProtocol | None = self.connector.buildProtocol(self.getPeer())
         if protocol is None:
             self.loseConnection()
@@ -187,8 +189,9 @@ class Client(Transport):
         """
         Tell the connector, hence the factory.
         """
-        if self.connector is not None:
-            self.connector.connectionLost(reason)
+        connector, self.connector = self.connector, None
+        if connector is not None:
+            connector.connectionLost(reason)
 
     def log_name(self, prefix: str) -> str:
         """

@@ -120,6 +120,7 @@ class Port(tcp.Port):
         except BaseException:
             duplicate.close()
             raise
+        reactor.ports.add(self)
 
     def stopReading(self) -> None:
         """
@@ -128,6 +129,8 @@ class Port(tcp.Port):
         server, self._server = self._server, None
         if server is not None:
             server.close()
+            reactor: Any = self.reactor
+            reactor.ports.discard(self)
 
     def _accept(self) -> Transport:
         # Must never raise: libuv would take the connection for unwanted for now and stop watching the port for good.

@@ -71,6 +71,7 @@ class UvReactor(AsyncioSelectorReactor):
         loop: the uvloop loop it runs on.
         transports: the open TCP and TLS connections. The reactor keeps them, so that a connection that neither reads
             nor writes is not lost to the garbage collector.
+        ports: the ports that accept connections.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -82,6 +83,7 @@ class UvReactor(AsyncioSelectorReactor):
         """
         self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop() if loop is None else loop
         self.transports: set[Transport] = set()
+        self.ports: set[Port] = set()
         self.loop.set_exception_handler(self._report)
         super().__init__(self.loop)
 
@@ -207,11 +209,11 @@ class UvReactor(AsyncioSelectorReactor):
         Let go of all that is watched, for the end of the reactor, which tells each that its connection is lost.
         """
         removed: list[Any] = super().removeAll()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        transports = list(self.transports)
+        ours = [*self.ports, *self.transports]
         self.transports.clear()
-        for transport in transports:
-            transport.pauseProducing()
-        return removed + transports
+        for each in ours:
+            each.pauseProducing()
+        return removed + ours
 
 
 def install(loop: asyncio.AbstractEventLoop | None = None) -> None:

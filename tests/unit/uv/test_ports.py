@@ -85,6 +85,19 @@ class PortTests(UvTestCase):
         again = self.reactor.listenTCP(address.port, Giving(), interface=HERE)
         self.wait(again.stopListening())
 
+    def test_end_of_the_reactor(self) -> None:
+        """
+        When the reactor stops, an open port is closed and its factory stopped, as on other reactors.
+        """
+        stopped: list[str] = []
+        self.port.factory.stopFactory = lambda: stopped.append("stopped")
+        address = self.port.getHost()
+        self.reactor.disconnectAll()
+        self.assertEqual((stopped, self.reactor.ports), (["stopped"], set()))
+        self.turns(2)
+        with socket.socket() as raw:
+            self.assertRaises(ConnectionRefusedError, raw.connect, (address.host, address.port))
+
     def test_failing_factory(self) -> None:
         """
         A factory that raises loses that connection only: it is logged, and the next is accepted.

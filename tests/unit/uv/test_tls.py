@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone, TimeoutError
 from twisted.internet.interfaces import IHandshakeListener, INegotiated, ISSLTransport, ITLSTransport
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from zope.interface import implementer
@@ -149,6 +149,18 @@ class TLSTests(UvTestCase):
             self.reactor.connectSSL(HERE, port.getHost().port, factory, context)
             self.assertIsInstance(self.wait(factory.failed), ssl.SSLCertVerificationError)
         self.assertFalse(self.server.made.called)
+
+    def test_silent_server(self) -> None:
+        """
+        The time-out of a connection attempt covers the handshake; the plain connection is closed with it.
+        """
+        port = self.reactor.listenTCP(0, Giving(self.server), interface=HERE)
+        self.addCleanup(port.stopListening)
+        factory = Giving(self.client)
+        context = NamedContext(self.client_context, NAME)
+        self.reactor.connectSSL(HERE, port.getHost().port, factory, context, timeout=0.05)
+        self.assertIsInstance(self.wait(factory.failed), TimeoutError)
+        self.wait(self.server.lost)
 
     def test_no_tls(self) -> None:
         """

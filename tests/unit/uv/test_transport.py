@@ -121,6 +121,24 @@ class TransportTests(UvTestCase):
         self.assertIsNone(kept())
         self.assertEqual(self.reactor.transports, set())
 
+    def test_freed_without_collector(self) -> None:
+        """
+        A connection that has ended is freed at once, on both sides, without work for the garbage collector.
+        """
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.pair(self.server, self.client)
+        self.client.wire.write(b"x")
+        self.until(lambda: self.server.received)
+        ends = [weakref.ref(each) for side in (self.server, self.client) for each in (side, side.wire)]
+        self.client.wire.loseConnection()
+        self.wait(self.client.lost)
+        self.wait(self.server.lost)
+        self.server, self.client = Recorder(), Recorder()
+        self.turns(3)
+        self.assertEqual([each() for each in ends], [None] * 4)
+
     def test_failing_connection_made(self) -> None:
         """
         A protocol that fails in connectionMade is logged, told of the end, and its connection closed.
