@@ -194,6 +194,15 @@ class Prefixes(Generic[V]):
             key = nodes[key][0]
         return key
 
+    def found_in(self, text: bytes) -> Iterator[V]:
+        """
+        The values of all keys that the text begins with, the longest first.
+        """
+        key = self.deepest(text)
+        while key:
+            key, value = self.nodes[key]
+            yield value
+
     def get(self, key: bytes) -> V | None:
         """
         As `HostIndex`.

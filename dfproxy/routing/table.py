@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from dfproxy.interfaces import ILookup, IRequest
 from dfproxy.model.service import Route
-from dfproxy.routing.index import NOTHING, Entry, Exact, HostIndex, Labels, PathIndex, Prefixes, Rank
+from dfproxy.routing.index import NOTHING, Exact, HostIndex, Labels, PathIndex, Prefixes, Rank
 from dfproxy.routing.literals import Literals
 from dfproxy.routing.matcher import Check, host_parts, without_port
 
@@ -57,6 +57,18 @@ Kind of a place by host, to the attribute of the table and how to make one.
 """
 
 
+SEEN_LIMIT = 16384
+"""
+Hosts that a table remembers, so that the domains of 10,000 services fit; some 4 MB when full. Forgotten all at once:
+who sends ever new names costs others a look into the indexes, not more.
+"""
+
+SEEN_HOST_LIMIT_BYTES = 128
+"""
+Longest Host that is remembered; names in use are shorter, and memory stays bounded.
+"""
+
+
 class Compiled:
     """
     A compiled route.
@@ -84,7 +96,7 @@ class Compiled:
 @implementer(ILookup)
 class RouteTable:
     """
-    Immutable; made by `TableBuilder.build`, or `EMPTY`.
+    Immutable, but for what it remembers of hosts; made by `TableBuilder.build`, or `EMPTY`.
 
     An index that holds nothing is None, so that a lookup pays only for the forms that exist.
 
@@ -104,6 +116,7 @@ class RouteTable:
     """
 
     __slots__ = (
+        "_seen",
         "bare_suffixes",
         "by_host",
         "containing",
@@ -128,6 +141,7 @@ class RouteTable:
         self.labels: Labels[PathIndex] | None = None
         self.containing: Literals[PathIndex] | None = None
         self.by_host = False
+        self._seen: dict[bytes, tuple[PathIndex, ...]] = {}
         self.services: dict[str, tuple[Compiled, ...]] = {}
         self.defaults: dict[str, Compiled] = {}
         self.shape: tuple[object, ...] = ()
@@ -142,13 +156,14 @@ class RouteTable:
         if everywhere is not None:
             found = everywhere.best(path, request, found)
         if self.by_host:
-            host = request.host.lower()
-            if b"," not in host:
-                if host:
-                    found = self._best_of_host(host, path, request, found)
-            else:
-                for part in host_parts(host):
-                    found = self._best_of_host(part, path, request, found)
+            host = request.host
+            indexes = self._seen.get(host)
+            if indexes is None:
+                indexes = self._indexes_of(host)
+            for paths in indexes:
+                found = paths.best(path, request, found)
+                if paths.least < found[0]:
+                    found = paths.best_tried(path, request, found)
         # what must be tried comes last: by now most of it is behind what is found
         if everywhere is not None and everywhere.least < found[0]:
             found = everywhere.best_tried(path, request, found)
@@ -156,41 +171,34 @@ class RouteTable:
             return self.default
         return found[2]
 
-    def _best_of_host(self, host: bytes, path: bytes, request: IRequest, found: Entry) -> Entry:
+    def _indexes_of(self, host: bytes) -> tuple[PathIndex, ...]:
         """
-        The first route of a host that takes the request, if it is before `found`; else `found`.
+        What has routes for a Host, remembered: the same few names come again and again, and a dictionary answers in
+        0.05 us where the indexes below take 0.9 at 10,000 domains.
 
         Args:
-            host: one part of the Host field, in lower case.
+            host: value of the field, as it came.
         """
-        if self.exact is not None and (paths := self.exact.get(host)) is not None:
-            found = _best(paths, path, request, found)
-        prefixes = self.prefixes
-        if prefixes is not None:
-            key = prefixes.deepest(host)
-            while key:
-                key, paths = prefixes.nodes[key]
-                found = _best(paths, path, request, found)
-        suffixes = self.bare_suffixes
-        if suffixes is not None:
-            bare = without_port(host) if b":" in host else host
-            key = suffixes.deepest(bare[::-1])
-            while key:
-                key, paths = suffixes.nodes[key]
-                found = _best(paths, path, request, found)
-        suffixes = self.suffixes
-        if suffixes is not None:
-            key = suffixes.deepest(host[::-1])
-            while key:
-                key, paths = suffixes.nodes[key]
-                found = _best(paths, path, request, found)
-        if self.labels is not None:
-            for paths in self.labels.found_in(host):
-                found = _best(paths, path, request, found)
-        if self.containing is not None:
-            for paths in self.containing.found_in(host):
-                found = _best(paths, path, request, found)
-        return found
+        found: list[PathIndex] = []
+        for part in host_parts(host):
+            if self.exact is not None and (paths := self.exact.get(part)) is not None:
+                found.append(paths)
+            if self.prefixes is not None:
+                found += self.prefixes.found_in(part)
+            if self.suffixes is not None:
+                found += self.suffixes.found_in(part[::-1])
+            if self.bare_suffixes is not None:
+                found += self.bare_suffixes.found_in(without_port(part)[::-1])
+            if self.labels is not None:
+                found += self.labels.found_in(part)
+            if self.containing is not None:
+                found += self.containing.found_in(part)
+        indexes = tuple(dict.fromkeys(found))
+        if len(host) <= SEEN_HOST_LIMIT_BYTES:
+            if len(self._seen) >= SEEN_LIMIT:
+                self._seen.clear()
+            self._seen[host] = indexes
+        return indexes
 
     def routes(self) -> Iterator[tuple[Route, object]]:
         """
@@ -209,6 +217,7 @@ class RouteTable:
         other = RouteTable()
         for name in self.__slots__:
             setattr(other, name, getattr(self, name))
+        other._seen = {}
         return other
 
     def paths_at(self, kind: str, value: bytes) -> PathIndex | None:
@@ -245,16 +254,6 @@ class RouteTable:
             index.settle()
             setattr(self, HOST_INDEXES[kind][0], index or None)
         self.by_host = any(getattr(self, name) is not None for name, _ in HOST_INDEXES.values())
-
-
-def _best(paths: PathIndex, path: bytes, request: IRequest, found: Entry) -> Entry:
-    """
-    The first of these routes that takes the request, if it is before `found`; else `found`.
-    """
-    found = paths.best(path, request, found)
-    if paths.least < found[0]:
-        found = paths.best_tried(path, request, found)
-    return found
 
 
 EMPTY = RouteTable()

@@ -37,17 +37,6 @@ class PrefixesTests(SynchronousTestCase):
     All keys that a text begins with.
     """
 
-    def all_of(self, index: Prefixes[bytes], text: bytes) -> list[bytes]:
-        """
-        From the longest to the shortest.
-        """
-        found = []
-        key = index.deepest(text)
-        while key:
-            key, value = index.nodes[key]
-            found.append(value)
-        return found
-
     @settings(max_examples=300, deadline=None)
     @given(changes, st.lists(texts, min_size=1, max_size=5))
     def test_found(self, batches: list[list[tuple[bool, bytes]]], asked: list[bytes]) -> None:
@@ -64,7 +53,7 @@ class PrefixesTests(SynchronousTestCase):
             for old, known in ((former, before), (index, present)):
                 for text in (*asked, *known):
                     expected = sorted((key for key in known if text.startswith(key)), key=len, reverse=True)
-                    self.assertEqual(self.all_of(old, text), expected)
+                    self.assertEqual(list(old.found_in(text)), expected)
 
     def test_get(self) -> None:
         """

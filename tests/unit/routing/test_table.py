@@ -17,7 +17,7 @@ from dfproxy.model.match import HostPattern, Match, PathPattern
 from dfproxy.model.service import Service
 from dfproxy.routing.compile import TableBuilder
 from dfproxy.routing.precedence import DfpOrder
-from dfproxy.routing.table import EMPTY, Current, RouteTable
+from dfproxy.routing.table import EMPTY, SEEN_HOST_LIMIT_BYTES, SEEN_LIMIT, Current, RouteTable
 from tests.unit.routing.naive import Request, answer, service, targets
 from tests.unit.routing.strategies import requests, services
 
@@ -138,7 +138,7 @@ class OracleTests(SynchronousTestCase):
             made.remove(name)
         emptied = made.build()
         for name in RouteTable.__slots__:
-            if name != "shape":
+            if name not in ("shape", "_seen"):
                 self.assertEqual(getattr(emptied, name), getattr(EMPTY, name), name)
 
 
@@ -219,6 +219,17 @@ class RouteTableTests(SynchronousTestCase):
         )
         self.assertEqual([target for _, target in table.routes()], ["acme#0", "a#0", "a#1", "z#0", "root#0"])
         self.assertEqual([route.service.name for route, _ in table.routes()], ["acme", "a", "a", "z", "root"])
+
+    def test_remembered_hosts(self) -> None:
+        """
+        Someone who sends ever new hosts, and very long ones, does not fill the memory, and the answers stay right.
+        """
+        table = table_of(service("s", Match(hosts=(HostPattern("suffix", b".a.com", without_port=True),))))
+        for number in range(SEEN_LIMIT + 10):
+            self.assertEqual(table.lookup(Request(b"/", b"%d.a.com" % number)), "s#0")
+        self.assertLessEqual(len(table._seen), 10)
+        self.assertEqual(table.lookup(Request(b"/", b"x" * 10_000 + b".a.com")), "s#0")
+        self.assertLessEqual(max(map(len, table._seen)), SEEN_HOST_LIMIT_BYTES)
 
     def test_many(self) -> None:
         """
