@@ -55,15 +55,15 @@ class Run:
         return self.cpu_s / max(self.requests, 1) * 1e6
 
 
-def wrk_command(port: int, target: str, connections: int, seconds: float, host: str = "bench") -> list[str]:
+def wrk_command(port: int, target: str, connections: int, seconds: int, host: str = "bench") -> list[str]:
     """
-    The wrk command of a run.
+    The wrk command of a run; it takes whole seconds only.
     """
-    options = ["-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s", "-H", f"Host: {host}"]
+    options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-H", f"Host: {host}"]
     return [find_program("wrk"), *options, f"http://127.0.0.1:{port}{target}"]
 
 
-def run_wrk(proxy: Proxy, target: str, connections: int, seconds: float, host: str = "bench", status: int = 200) -> Run:
+def run_wrk(proxy: Proxy, target: str, connections: int, seconds: int, host: str = "bench", status: int = 200) -> Run:
     """
     Load a proxy and take its CPU time.
 

@@ -147,14 +147,19 @@ class Running:
         """
         CPU seconds, of user and kernel, that it and its children have used so far.
         """
-        used = 0
-        for pid in self.pids():
-            try:
-                fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue  # ended meanwhile
-            used += int(fields[11]) + int(fields[12])
-        return used / TICKS
+        return sum(cpu_s(pid) for pid in self.pids())
+
+    def busiest_child(self) -> int:
+        """
+        The worker that has worked most: not a spare.
+
+        Raises:
+            NotStarted: there is no other process.
+        """
+        children = self.children()
+        if not children:
+            raise NotStarted(f"{self.name} has no worker process")
+        return max(children, key=cpu_s)
 
     def end(self) -> None:
         """
@@ -189,6 +194,17 @@ def is_ours(pid: int, session: int) -> bool:
     except OSError:
         return False
     return fields[0] != "Z" and int(fields[3]) == session
+
+
+def cpu_s(pid: int) -> float:
+    """
+    CPU seconds, of user and kernel, that one process has used; 0 if it has ended.
+    """
+    try:
+        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def rss_mb(pid: int) -> float:

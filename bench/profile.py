@@ -39,16 +39,16 @@ def count_calls(bench: Bench, report: Report, backends: Backends) -> None:
     proxy = start_dfproxy(bench, "dfproxy-strace")
     assert proxy.api is not None
     asyncio.run(proxy.api.publish(service("profile"), backends.http))
-    run_wrk(proxy, "/profile/", CONNECTIONS, 0.5)
+    run_wrk(proxy, "/profile/", CONNECTIONS, 1)
     out = bench.folder / "strace.txt"
-    worker = proxy.running.children()[0]
+    worker = proxy.running.busiest_child()
     strace = [find_program("strace"), "-f", "-c", "-o", str(out), "-p", str(worker)]
     tracer = subprocess.Popen(strace, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert tracer.stderr is not None
     tracer.stderr.readline()  # attached
     drain = threading.Thread(target=tracer.stderr.read, daemon=True)
     drain.start()
-    run = run_wrk(proxy, "/profile/", CONNECTIONS, 1.0 if bench.short else 3.0)
+    run = run_wrk(proxy, "/profile/", CONNECTIONS, 1 if bench.short else 3)
     tracer.send_signal(signal.SIGINT)
     tracer.wait(10)
     calls = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(?:\d+ +)?(\w+)$", out.read_text(), re.M)
@@ -70,7 +70,7 @@ def count_functions(bench: Bench, report: Report, backends: Backends) -> None:
     proxy = start_dfproxy(bench, "dfproxy-profile", 0, twistd)
     assert proxy.api is not None
     asyncio.run(proxy.api.publish(service("profile"), backends.http))
-    run = run_wrk(proxy, "/profile/", CONNECTIONS, 1.0 if bench.short else 3.0)
+    run = run_wrk(proxy, "/profile/", CONNECTIONS, 1 if bench.short else 3)
     proxy.running.end()
     seen = pstats.Stats(str(stats))
     rows = sorted(seen.stats.items(), key=lambda item: -item[1][2])  # type: ignore[attr-defined]  # untyped there

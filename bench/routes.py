@@ -34,7 +34,7 @@ def measure_set(bench: Bench, report: Report, backends: Backends, services: Serv
     """
     One set: first, middle, last route and no match.
     """
-    rounds, seconds = (1, 0.5) if bench.short else (3, 2.0)
+    rounds, seconds = (1, 1) if bench.short else (3, 2)
     one = start_dfproxy(bench, f"dfproxy-one-{position}")
     many = start_dfproxy(bench, f"dfproxy-many-{position}")
     assert one.api is not None and many.api is not None
@@ -63,7 +63,7 @@ def measure_set(bench: Bench, report: Report, backends: Backends, services: Serv
 
 
 def compare(
-    one: Proxy, many: Proxy, target: str, host: str, status: int, rounds: int, seconds: float
+    one: Proxy, many: Proxy, target: str, host: str, status: int, rounds: int, seconds: int
 ) -> tuple[list[float], str]:
     """
     The same request of both, in turns.
@@ -72,7 +72,7 @@ def compare(
         Cost with many over cost with one, for each round; and the costs in words.
     """
     for proxy in (one, many):
-        run_wrk(proxy, target, 32, 0.3, host, status)
+        run_wrk(proxy, target, 32, 1, host, status)
     pairs = []
     for _ in range(rounds):
         few = run_wrk(one, target, 32, seconds, host, status)

@@ -29,7 +29,7 @@ def measure(bench: Bench, report: Report, backends: Backends) -> None:
     """
     All works in interleaved rounds.
     """
-    rounds, seconds = (1, 1.0) if bench.short else (5, 3.0)
+    rounds, seconds = (1, 1) if bench.short else (5, 3)
     others = [start_haproxy(bench, backends.http), start_nginx(bench, backends.http), start_stock(bench, backends.http)]
     ours = start_dfproxy(bench, "dfproxy-throughput")
     assert ours.api is not None
@@ -39,7 +39,7 @@ def measure(bench: Bench, report: Report, backends: Backends) -> None:
     for what, target, connections, goal in WORKS:
         runs: dict[str, list[Run]] = {proxy.name: [] for proxy in proxies}
         for proxy in proxies:
-            run_wrk(proxy, target, connections, 0.3)  # warm: connections, code, caches
+            run_wrk(proxy, target, connections, 1)  # warm: connections, code, caches
         for _ in range(rounds):
             for proxy in proxies:
                 runs[proxy.name].append(run_wrk(proxy, target, connections, seconds))
