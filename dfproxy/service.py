@@ -8,6 +8,7 @@ parts stand in one process.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -70,7 +71,7 @@ def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> Lo
     traffic = Traffic(reactor, reactor, settings.limits, time.perf_counter, access_log)
     current = Current()
     site = Site(ReverseProxyResource(lookup=lambda request: current.table.lookup(request), traffic=traffic))
-    site.limit = settings.limits.client_connections // max(settings.workers, 1)
+    site.limit = settings.limits.client_connections // max(settings.workers, 1) or _connections()
     traffic.deadlines.start()
     return LocalDataPlane(settings, traffic, site, current, strategies, Random(), cells)
 
@@ -263,6 +264,21 @@ class ProxyService(TwistedService):
                 for number, (server, values) in enumerate(zip(members, rows)):
                     name = f"{service.name}_{number}" if len(members) > 1 else service.name
                     yield Totals("server", destination.backend_name, service.name, name, values, weight=server.weight)
+
+
+def _connections() -> int:
+    """
+    How many client connections this process can have: 90 % of its descriptors, two for each, since each client may
+    need a server. The soft limit is raised to the hard one first.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (OSError, ValueError) as error:
+            log.warn("the limit of open files stays at {soft}: {reason}", soft=soft, reason=str(error))
+    return int(soft * 0.9) // 2
 
 
 def _check(settings: Settings, strategies: Strategies) -> None:

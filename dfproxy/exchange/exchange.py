@@ -192,10 +192,9 @@ class Exchange:
         server.in_flight += 1
         if backend.taken is not None:
             backend.taken(server)
-        idle = server.idle
+        idle: list[ServerConnection] = server.idle
         while idle:
             connection = idle.pop()
-            assert isinstance(connection, ServerConnection)
             if connection.may_take(self.request.method in IDEMPOTENT):
                 self._send(connection)
                 return
@@ -217,7 +216,8 @@ class Exchange:
         timeout_s = backend.server_timeout_s
         if timeout_s is None:
             timeout_s = self.traffic.limits.server_timeout_s
-        connection.begin(self, self.request.method == b"HEAD", timeout_s)
+        request_ended = self.request_ended
+        connection.begin(self, self.request.method == b"HEAD", timeout_s, request_ended)
         pieces = self._pieces
         if pieces is None:
             connection.transport.write(self._head)
@@ -226,9 +226,7 @@ class Exchange:
             if self._pieces_bytes > REPLAY_BYTES:
                 self._pieces = None
                 self._pieces_bytes = -1
-        if self.request_ended:
-            connection.request_sent()
-        else:
+        if not request_ended:
             self.downstream.resume_request()
 
     def connect_failed(self, server: LiveServer, timed_out: bool) -> None:

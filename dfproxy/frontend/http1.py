@@ -266,8 +266,8 @@ class Http1Session(Protocol):
         """
         target = prefix + request.target if prefix else request.target
         head = b"%b %b HTTP/1.1\r\n%b" % (request.method, target, request.kept)
-        if not request.host:
-            head += b"Host: \r\n"  # HTTP/1.0 without one: the server gets HTTP/1.1, which needs it (RFC 9112 3.2)
+        if not request.version and not request.values(b"host"):
+            head += b"Host: %b\r\n" % request.host  # the server gets HTTP/1.1, which needs one (RFC 9112 3.2)
         if request.body == CHUNKED:
             head += b"Transfer-Encoding: chunked\r\n"
         if request.upgrade:
@@ -483,6 +483,7 @@ class Http1Session(Protocol):
         if self.state is _OVER:
             return
         self.state = _OVER
+        self._unsent = self._unsent_bytes() or -1
         self.deadline = self._deadlines.now + self._limits.client_timeout_s  # for what is still to be sent
         self.transport.unregisterProducer()
         self.transport.loseConnection()
@@ -521,8 +522,7 @@ class Http1Session(Protocol):
         """
         Slow is fine, still is not: something must have gone out since the last look.
         """
-        unsent_bytes = getattr(self.transport, "unsentBytes", None)
-        unsent = unsent_bytes() if unsent_bytes is not None else self._unsent
+        unsent = self._unsent_bytes()
         if unsent < self._unsent:
             self._unsent = unsent
             self.deadline = self._deadlines.now + self._limits.client_timeout_s
@@ -531,6 +531,13 @@ class Http1Session(Protocol):
         if exchange is not None:
             exchange.client_gone(CLIENT_STALLED)
         self._abort()
+
+    def _unsent_bytes(self) -> int:
+        """
+        What the client has still to read of what we wrote; 0 where the transport does not tell.
+        """
+        unsent = getattr(self.transport, "unsentBytes", None)
+        return unsent() if unsent is not None else 0
 
     def _probe(self) -> None:
         exchange = self._exchange
@@ -557,8 +564,7 @@ class Http1Session(Protocol):
             self.transport.resumeProducing()
 
     def pauseProducing(self) -> None:
-        unsent_bytes = getattr(self.transport, "unsentBytes", None)
-        self._unsent = unsent_bytes() if unsent_bytes is not None else 0
+        self._unsent = self._unsent_bytes()
         self.deadline = self._deadlines.now + self._limits.client_timeout_s
         if self._exchange is not None:
             self._exchange.hold_answer()

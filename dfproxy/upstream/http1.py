@@ -103,6 +103,9 @@ class State(Enum):
     OVER = "over"
 
 
+_IDLE, _HEAD, _LENGTH, _CHUNKS, _CLOSE, _TUNNEL, _OVER = State  # names of this module: looked up faster
+
+
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class ServerConnection(Protocol):
     """
@@ -128,7 +131,7 @@ class ServerConnection(Protocol):
 
     def __init__(self, server: LiveServer, limits: Limits, deadlines: Deadlines) -> None:
         self.server = server
-        self.state = State.IDLE
+        self.state = _IDLE
         self.left = 0
         self.timeout_s = limits.server_timeout_s
         self.deadline = NEVER
@@ -149,20 +152,22 @@ class ServerConnection(Protocol):
 
     # --- the exchange's side ---------------------------------------------------------------------------------
 
-    def begin(self, exchange: AnswerReader, bodiless: bool, timeout_s: float) -> None:
+    def begin(self, exchange: AnswerReader, bodiless: bool, timeout_s: float, sent: bool) -> None:
         """
-        Carry this exchange from now on; its bytes are sent with `send`.
+        Carry this exchange from now on.
 
         Args:
             bodiless: its answer has no body (HEAD).
             timeout_s: how long the server may be silent.
+            sent: the request is complete with what is written next; else `request_sent` follows.
         """
         self._exchange = exchange
         self._bodiless = bodiless
         self.timeout_s = timeout_s
-        self.state = State.HEAD
-        self._request_sent = False
+        self.state = _HEAD
         self._interims = 0
+        self._request_sent = sent
+        self.deadline = self._deadlines.now + timeout_s if sent else NEVER
         if self._writing_held:
             exchange.hold_request()
 
@@ -177,7 +182,7 @@ class ServerConnection(Protocol):
         """
         After 101: bytes both ways; each moves the deadline.
         """
-        self.state = State.TUNNEL
+        self.state = _TUNNEL
         self.timeout_s = timeout_s
         self.deadline = self._deadlines.now + timeout_s
 
@@ -192,7 +197,7 @@ class ServerConnection(Protocol):
         """
         The client does not read: stop reading. While held the server is not to blame for silence.
         """
-        if not self.reading_held and self.state is not State.OVER:
+        if not self.reading_held and self.state is not _OVER:
             self.reading_held = True
             self.deadline = NEVER
             self.transport.pauseProducing()
@@ -201,9 +206,9 @@ class ServerConnection(Protocol):
         """
         The client reads again.
         """
-        if self.reading_held and self.state is not State.OVER:
+        if self.reading_held and self.state is not _OVER:
             self.reading_held = False
-            if self._request_sent or self.state is State.TUNNEL:
+            if self._request_sent or self.state is _TUNNEL:
                 self.deadline = self._deadlines.now + self.timeout_s
             self.transport.resumeProducing()
 
@@ -216,7 +221,7 @@ class ServerConnection(Protocol):
         Args:
             repeatable: that request may be sent again should the server be gone.
         """
-        if self.state is not State.IDLE:
+        if self.state is not _IDLE:
             return False
         if repeatable:
             return True
@@ -238,7 +243,7 @@ class ServerConnection(Protocol):
         if not server.present or len(idle) >= self._limits.idle_upstreams:
             self._close()
             return
-        self.state = State.IDLE
+        self.state = _IDLE
         self._ended_at = now = self._deadlines.now
         self.deadline = now + self._limits.idle_upstream_s
         idle.append(self)
@@ -263,12 +268,12 @@ class ServerConnection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         state = self.state
-        if state is State.HEAD:
+        if state is _HEAD:
             if self._buffer:
                 data = self._buffer + data
                 self._buffer = b""
             self._read_head(data)
-        elif state is State.LENGTH:
+        elif state is _LENGTH:
             self.deadline = self._deadlines.now + self.timeout_s
             left = self.left - len(data)
             if left > 0:
@@ -279,16 +284,16 @@ class ServerConnection(Protocol):
             else:
                 self._keep_alive = False  # more than was announced: nothing after it can be trusted
                 self._done((data[:left],), b"")
-        elif state is State.CHUNKS:
+        elif state is _CHUNKS:
             self.deadline = self._deadlines.now + self.timeout_s
             self._read_chunks(data)
-        elif state is State.CLOSE:
+        elif state is _CLOSE:
             self.deadline = self._deadlines.now + self.timeout_s
             self._exchange.answer_body((data,))  # type: ignore[union-attr]
-        elif state is State.TUNNEL:
+        elif state is _TUNNEL:
             self.deadline = self._deadlines.now + self.timeout_s
             self._exchange.switched(data)  # type: ignore[union-attr]
-        elif state is State.IDLE:
+        elif state is _IDLE:
             self._leave_pool()
             self._close(abort=True)  # an answer that nobody asked for
 
@@ -315,7 +320,7 @@ class ServerConnection(Protocol):
             rest = data[end:]
             left = body - len(rest)
             if left > 0:
-                self.state = State.LENGTH
+                self.state = _LENGTH
                 self.left = left
                 exchange.answer(head, (rest,) if rest else (), False)
                 return
@@ -332,10 +337,10 @@ class ServerConnection(Protocol):
         else:
             rest = data[end:]
             if body == UNTIL_CLOSE:
-                self.state = State.CLOSE
+                self.state = _CLOSE
                 exchange.answer(head, (rest,) if rest else (), False)
             else:
-                self.state = State.CHUNKS
+                self.state = _CHUNKS
                 self._decoder = ChunkedDecoder(limits.chunk_extension_bytes, limits.trailer_bytes)
                 exchange.answer(head, (), False)
                 if rest and self._exchange is exchange:
@@ -344,7 +349,7 @@ class ServerConnection(Protocol):
     def _read_interim(self, exchange: AnswerReader, head: ResponseHead, rest: bytes) -> None:
         if head.status == 101:
             exchange.answer(head, (), False)  # the exchange calls `tunnel`, or gives up
-            if rest and self.state is State.TUNNEL:
+            if rest and self.state is _TUNNEL:
                 exchange.switched(rest)
             return
         self._interims += 1
@@ -352,7 +357,7 @@ class ServerConnection(Protocol):
             self._failed(SERVER_GARBAGE)
             return
         exchange.interim(head)
-        if rest and self.state is State.HEAD:
+        if rest and self.state is _HEAD:
             self._read_head(rest)
 
     def _read_chunks(self, data: bytes) -> None:
@@ -429,9 +434,9 @@ class ServerConnection(Protocol):
             self.server.closes_early = True
 
     def _close(self, abort: bool = False) -> None:
-        if self.state is State.OVER:
+        if self.state is _OVER:
             return
-        self.state = State.OVER
+        self.state = _OVER
         self.watched = False
         self.transport.unregisterProducer()
         if abort:
@@ -440,7 +445,7 @@ class ServerConnection(Protocol):
             self.transport.loseConnection()
 
     def readConnectionLost(self) -> None:
-        if self.state is State.TUNNEL and self._exchange is not None:
+        if self.state is _TUNNEL and self._exchange is not None:
             self._exchange.server_half_closed()
         else:
             self._gone(clean=True)
@@ -455,25 +460,25 @@ class ServerConnection(Protocol):
 
     def _gone(self, clean: bool) -> None:
         state = self.state
-        if state is State.OVER:
+        if state is _OVER:
             return
-        if state is State.IDLE:
+        if state is _IDLE:
             self._leave_pool()
             self._close()
-        elif state is State.CLOSE and clean:
+        elif state is _CLOSE and clean:
             self._keep_alive = False
             self._done((), b"")
-        elif state is State.HEAD:
+        elif state is _HEAD:
             self._failed(SERVER_CLOSED)
         else:
             self._failed(SERVER_CUT)
 
     def expired(self) -> None:
         state = self.state
-        if state is State.IDLE:
+        if state is _IDLE:
             self._leave_pool()
             self._close()
-        elif state is State.HEAD:
+        elif state is _HEAD:
             self._failed(SERVER_TIMEOUT)
         else:
             self._failed(SERVER_STALLED)

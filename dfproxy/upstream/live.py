@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -29,17 +29,6 @@ REMEMBER_S = 60.0
 """
 How long the state of a server that left is kept, in seconds: a rolling restart gives addresses back in that time.
 """
-
-
-class KeptConnection(Protocol):
-    """
-    An idle connection to a server.
-    """
-
-    def close_idle(self) -> None:
-        """
-        Close it; it is not used again.
-        """
 
 
 @implementer(IServer)
@@ -82,7 +71,7 @@ class LiveServer(Tally):
         self.weight = 1
         self.elsewhere = 0
         self.record = Record()
-        self.idle: list[KeptConnection] = []
+        self.idle: list[Any] = []  # `ServerConnection`; its module imports this one
         self.present = True
         self.closes_early = False
 
