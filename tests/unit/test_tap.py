@@ -78,6 +78,18 @@ class OptionsTests(SynchronousTestCase):
         self.environment["PORT_FILE"] = str(file)
         self.assertEqual(self.options().settings.api_port, 84)
 
+    def test_services(self) -> None:
+        """
+        Services of variables and of options are settings alike, the former with their default mode.
+        """
+        self.environment.update(
+            DFP_SERVICE_SERVICE_NAME="a", DFP_SERVICE_SERVICE_PATH="/a&b,/c", DEFAULT_PROTOCOL="tcp"
+        )
+        self.assertEqual(
+            self.options("--service", "serviceName=b&port=1").settings.services,
+            ("serviceName=a&servicePath=%2Fa%26b%2C%2Fc&reqMode=tcp", "serviceName=b&port=1"),
+        )
+
     def test_config_text(self) -> None:
         """
         The table is kept as text where DFP kept its own, if that folder exists, unless told otherwise.
