@@ -452,7 +452,7 @@ class PathIndex:
                 self.tried = Literals()
             by_literal = self.tried.values
             literal = min(runs, key=lambda run: (len(by_literal.get(run, ())), -len(run)))
-            by_literal[literal] = with_entry(by_literal.get(literal, ()), entry)
+            self.tried.put(literal, with_entry(by_literal.get(literal, ()), entry))
 
     def drop(self, kind: str, value: bytes, runs: tuple[bytes, ...], rank: Rank) -> None:
         """
@@ -479,8 +479,10 @@ class PathIndex:
                 self.prefixes = None
         elif kind == "tried" and self.tried is not None:
             for run in runs:
-                entries = without_rank(self.tried.values.pop(run, ()), rank)
+                entries = without_rank(self.tried.values.get(run, ()), rank)
                 if entries:
-                    self.tried.values[run] = entries
+                    self.tried.put(run, entries)
+                else:
+                    self.tried.drop(run)
             if not self.tried.values:
                 self.tried = None

@@ -103,20 +103,22 @@ class Literals(Generic[V]):
     Attributes:
         values: by literal in lower case.
         groups: cover all literals after `settle`; may hold some that are gone.
+        fresh: those put since the last `settle`.
     """
 
-    __slots__ = ("groups", "values")
+    __slots__ = ("fresh", "groups", "values")
 
     def __init__(self) -> None:
         self.values: dict[bytes, V] = {}
         self.groups: tuple[Group, ...] = ()
+        self.fresh: list[bytes] = []
 
     def copy(self) -> Literals[V]:
         """
         One that may be changed without changing this one.
         """
         other: Literals[V] = Literals()
-        other.values, other.groups = self.values.copy(), self.groups
+        other.values, other.groups, other.fresh = self.values.copy(), self.groups, self.fresh.copy()
         return other
 
     def get(self, key: bytes) -> V | None:
@@ -129,6 +131,8 @@ class Literals(Generic[V]):
         """
         As `HostIndex`.
         """
+        if key not in self.values:
+            self.fresh.append(key)
         self.values[key] = value
 
     def drop(self, key: bytes) -> None:
@@ -147,7 +151,13 @@ class Literals(Generic[V]):
         grouped = sum(len(group.chains) for group in self.groups)
         if grouped > 2 * len(self.values):
             self.groups = ()  # more than half are gone
-        fresh = [literal for literal in self.values if not any(literal in group.chains for group in self.groups)]
+            self.fresh = list(self.values)
+        fresh = [
+            literal
+            for literal in dict.fromkeys(self.fresh)
+            if literal in self.values and not any(literal in group.chains for group in self.groups)
+        ]
+        self.fresh = []
         if not fresh:
             return
         groups = list(self.groups)
