@@ -347,10 +347,11 @@ class PathIndex:
         prefixes: by any other prefix.
         tried: what must be tried, by bytes without which it cannot match.
         loose: what must be tried always; among it what asks nothing of the path.
-        least: lowest rank in `tried` and `loose`; set by `settle`.
+        least: lowest rank in `tried` and `loose`; right after `settle`.
+        least_gone: a route of that rank was taken out since.
     """
 
-    __slots__ = ("exact", "least", "loose", "prefixes", "slash", "tried")
+    __slots__ = ("exact", "least", "least_gone", "loose", "prefixes", "slash", "tried")
 
     def __init__(self) -> None:
         self.slash: Entries = ()
@@ -359,13 +360,15 @@ class PathIndex:
         self.tried: Literals[Entries] | None = None
         self.loose: Entries = ()
         self.least: Rank = LAST
+        self.least_gone = False
 
     def copy(self) -> PathIndex:
         """
         One that may be changed without changing this one.
         """
         other = PathIndex()
-        other.slash, other.loose, other.least = self.slash, self.loose, self.least
+        other.slash, other.loose = self.slash, self.loose
+        other.least, other.least_gone = self.least, self.least_gone
         other.exact = self.exact and self.exact.copy()
         other.prefixes = self.prefixes and self.prefixes.copy()
         other.tried = self.tried and self.tried.copy()
@@ -381,11 +384,14 @@ class PathIndex:
         """
         To be called after the last change.
         """
-        ranks = [self.loose[0][0]] if self.loose else []
         if self.tried is not None:
             self.tried.settle()
-            ranks += [entries[0][0] for entries in self.tried.values.values()]
-        self.least = min(ranks, default=LAST)
+        if self.least_gone:
+            ranks = [self.loose[0][0]] if self.loose else []
+            if self.tried is not None:
+                ranks += [entries[0][0] for entries in self.tried.values.values()]
+            self.least = min(ranks, default=LAST)
+            self.least_gone = False
 
     # --- the request path ------------------------------------------------------------------------------------
 
@@ -435,6 +441,8 @@ class PathIndex:
             runs: of `tried`: literals that the path must contain; the least used one is taken.
             entry: the route, with the check that the place leaves to it.
         """
+        if kind in ("tried", "loose"):
+            self.least = min(self.least, entry[0])
         if kind == "slash":
             self.slash = with_entry(self.slash, entry)
         elif kind == "loose":
@@ -458,6 +466,8 @@ class PathIndex:
         """
         Take a route out of the place where it was put.
         """
+        if rank == self.least:
+            self.least_gone = True
         if kind == "slash":
             self.slash = without_rank(self.slash, rank)
         elif kind == "loose":

@@ -101,7 +101,7 @@ class LiteralsTests(SynchronousTestCase):
                     index.drop(literal)
                     present.discard(literal)
             index.settle()
-            for text in asked:
+            for text in (*asked, *present, *before):
                 self.assertEqual(found(index, text), {literal for literal in present if literal in text})
                 self.assertEqual(found(former, text), {literal for literal in before if literal in text})
 
