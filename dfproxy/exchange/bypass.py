@@ -1,21 +1,23 @@
 """
-Lets the rest of an answer's body go past us, when it is long and both transports can (`dfproxy.exchange.splice`).
+Lets the rest of a body go past us, when it is long and both transports can (`dfproxy.exchange.splice`): of an answer
+towards the client, of a request towards the server.
 """
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
-from dfproxy.exchange.splice import Pipes, Splice, descriptor
+from dfproxy.exchange.splice import Pipes, Splice, descriptor, descriptor_to_read
 from dfproxy.transport import Stream
 from dfproxy.upstream.http1 import ServerConnection
 
 
 class Passed(Protocol):
     """
-    The exchange whose answer goes past us.
+    The exchange whose body goes past us.
     """
 
+    bytes_in: int
     bytes_out: int
     connection: ServerConnection | None
 
@@ -24,9 +26,19 @@ class Passed(Protocol):
         Bytes have moved on, or (`blocked`) the client does not take more for now.
         """
 
+    def request_progress(self, blocked: bool) -> None:
+        """
+        The request's body has moved on, or (`blocked`) the server does not take more for now.
+        """
+
+    def request_passed(self) -> None:
+        """
+        All of the request's body is with the server.
+        """
+
     def client_broke(self) -> None:
         """
-        Nothing can be sent to the client any more.
+        Nothing can be sent to the client, or had from it, any more.
         """
 
 
@@ -54,7 +66,7 @@ class Bypass:
             Whether the body goes past us; false: copy it.
         """
         connection = self._connection
-        if connection.reading_held or descriptor(target) < 0 or descriptor(connection.transport) < 0:
+        if connection.reading_held or descriptor(target) < 0 or descriptor_to_read(connection.transport) < 0:
             return False
         try:
             self._splice = Splice(
@@ -95,3 +107,66 @@ class Bypass:
             exchange.progress(False)
             connection.transport.resumeProducing()
             connection.relayed_all()
+
+
+class Upload:
+    """
+    One request's body on its way past us.
+
+    Args:
+        exchange: whose request it is.
+        connection: where it goes.
+        left: its bytes that are still to come.
+    """
+
+    __slots__ = ("_connection", "_exchange", "_left", "_splice")
+
+    def __init__(self, exchange: Passed, connection: ServerConnection, left: int) -> None:
+        self._exchange = exchange
+        self._connection = connection
+        self._left = left
+        self._splice: Splice | None = None
+
+    def start(self, reactor: Any, pipes: Pipes, source: Stream) -> bool:
+        """
+        Begin, if it can be done now.
+
+        Returns:
+            Whether the body goes past us; false: copy it.
+        """
+        target = self._connection.transport
+        if descriptor(target) < 0 or descriptor_to_read(source) < 0:
+            return False
+        try:
+            self._splice = Splice(reactor, pipes, source, target, self._left, self._moved, self._blocked, self._ended)
+        except OSError:
+            return False  # no descriptors left
+        self._splice.start()
+        return True
+
+    def cancel(self) -> None:
+        """
+        The exchange is over before the body is.
+        """
+        splice, self._splice = self._splice, None
+        if splice is not None:
+            splice.cancel()
+
+    def _moved(self, count: int) -> None:
+        self._exchange.bytes_in += count
+        self._exchange.request_progress(False)
+
+    def _blocked(self, blocked: bool) -> None:
+        self._connection.wait_for_server(blocked)
+        self._exchange.request_progress(blocked)
+
+    def _ended(self, broken: str) -> None:
+        self._splice = None
+        exchange = self._exchange
+        if exchange.connection is not self._connection:
+            return  # it has ended otherwise
+        if broken == "source":
+            exchange.client_broke()
+        elif not broken:
+            exchange.request_passed()
+        # A server that takes no more has closed, and its connection says so next; an answer may still come first.

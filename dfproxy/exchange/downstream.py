@@ -63,6 +63,21 @@ class Downstream(Protocol):
         The transport, if the body may go to it as it is, without framing; else None.
         """
 
+    def splice_from(self) -> Stream | None:
+        """
+        The transport, if the rest of the request's body comes on it without framing; else None.
+        """
+
+    def request_progress(self, blocked: bool) -> None:
+        """
+        A spliced request has moved on, or (`blocked`) the server does not take more for now.
+        """
+
+    def request_passed(self) -> None:
+        """
+        The rest of the request's body has been taken from the transport.
+        """
+
     def progress(self, blocked: bool) -> None:
         """
         A spliced body has moved on, or (`blocked`) the client does not take more for now.

@@ -4,6 +4,9 @@ One request and its response, from route to ending.
 An exchange joins a `Downstream` (the client's side of one request, whatever its protocol) and a `ServerConnection`.
 It picks the server, retries, counts, and ends exactly once. It keeps the backend with which it began, whatever changes
 meanwhile. What it holds is let go when it ends, so that no cycle stays behind.
+
+Longer than other modules: each of its parts (request, attempts, answer, tunnel, end) moves the same state. What can
+stand alone does: retries' rules, splicing, the client's side.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from collections.abc import Sequence
 
 from twisted.internet.interfaces import IDelayedCall
 
-from dfproxy.exchange.bypass import Bypass
+from dfproxy.exchange.bypass import Bypass, Upload
 from dfproxy.exchange.downstream import Downstream
 from dfproxy.exchange.retry import IDEMPOTENT, LONE_ATTEMPTS, LONGEST_LONE_PAUSE_S, REPLAY_BYTES
 from dfproxy.exchange.splice import LEAST_BYTES
@@ -58,6 +61,7 @@ class Exchange:
         "_pause",
         "_pieces",
         "_pieces_bytes",
+        "_upload",
         "answered",
         "attempts",
         "backend",
@@ -89,6 +93,7 @@ class Exchange:
         self._failed_at: list[LiveServer] | None = None
         self._pause: IDelayedCall | None = None
         self._bypass: Bypass | None = None
+        self._upload: Upload | None = None
         self.request_ended = False
         self.responding = False
         self.tunnelling = False
@@ -148,6 +153,8 @@ class Exchange:
                 connection.request_sent()
             if self._pieces is not None:
                 self._remember(framed)
+            if self.request.body - self.bytes_in >= LEAST_BYTES and self._upload is None:
+                self._pass_up(connection)
             return
         if self._pieces is None:
             self._pieces = []
@@ -155,6 +162,37 @@ class Exchange:
         self._pieces_bytes = self.bytes_in
         if self._pieces_bytes > self.traffic.limits.relay_buffer_bytes and not ended:
             self.downstream.hold_request()
+
+    def _pass_up(self, connection: ServerConnection) -> None:
+        """
+        Let the rest of the request's body go past us, if both transports can.
+        """
+        traffic = self.traffic
+        source = self.downstream.splice_from() if traffic.splice else None
+        if source is not None:
+            upload = Upload(self, connection, self.request.body - self.bytes_in)
+            self._upload = upload  # before it starts: it may end at once
+            if upload.start(traffic.reactor, traffic.pipes, source):
+                self._pieces = None
+                self._pieces_bytes = -1  # what goes past us cannot be sent again
+            else:
+                self._upload = None
+
+    def request_progress(self, blocked: bool) -> None:
+        """
+        The request goes past us and has moved on, or (`blocked`) the server does not take more for now.
+        """
+        self.downstream.request_progress(blocked)
+
+    def request_passed(self) -> None:
+        """
+        All of the request's body is with the server.
+        """
+        self._upload = None
+        self.request_ended = True
+        if self.connection is not None:
+            self.connection.request_sent()
+        self.downstream.request_passed()
 
     def _framed(self, pieces: Sequence[bytes], ended: bool, trailers: bytes) -> list[bytes]:
         self.bytes_in += sum(map(len, pieces))
@@ -473,6 +511,9 @@ class Exchange:
         if self._bypass is not None:
             self._bypass.cancel()
             self._bypass = None
+        if self._upload is not None:
+            self._upload.cancel()
+            self._upload = None
         traffic = self.traffic
         log = traffic.access_log
         if log is not None:

@@ -94,6 +94,16 @@ def descriptor(transport: Stream) -> int:
     return number
 
 
+def descriptor_to_read(transport: Stream) -> int:
+    """
+    The transport's descriptor if it can be spliced from, whatever it has unsent; else -1.
+    """
+    if getattr(transport, "unsentBytes", None) is None:
+        return -1
+    number: int = transport.fileno()  # type: ignore[attr-defined]  # has it if it has unsentBytes
+    return number
+
+
 class Splice:
     """
     One body on its way from one transport to another.
@@ -136,7 +146,7 @@ class Splice:
         self._in_pipe = 0
         self._ends = pipes.take()
         try:
-            self._from = os.dup(descriptor(source))
+            self._from = os.dup(descriptor_to_read(source))
             try:
                 self._to = os.dup(descriptor(target))
             except OSError:

@@ -50,7 +50,8 @@ answer it is sent a 102 (RFC 9110 15.2: clients must take any 1xx): one that is 
 _PROBE = b"HTTP/1.1 102 Processing\r\n\r\n"
 _JOIN_BYTES = 16384  # up to here one copy is cheaper than a vector of buffers
 
-_BY_SERVER, _BY_PIPELINE = 1, 2  # who holds the reading
+_BY_SERVER, _BY_PIPELINE, _BY_SPLICE = 1, 2, 4  # who holds the reading
+_BY_ALL = 7
 
 
 class Resource(Interface):
@@ -408,6 +409,18 @@ class Http1Session(Protocol):
             return  # a request body is under way as well, and has its own time
         self.deadline = self._deadlines.now + self._limits.client_timeout_s if blocked else NEVER
 
+    def splice_from(self) -> Stream | None:
+        return None if self._left <= 0 or self._holds or self._client_ended else self.transport
+
+    def request_progress(self, blocked: bool) -> None:
+        self._holds |= _BY_SPLICE  # the splice has paused the transport
+        self.deadline = NEVER if blocked else self._deadlines.now + self._limits.client_timeout_s
+
+    def request_passed(self) -> None:
+        self._left = 0
+        self.deadline = NEVER
+        self._release(_BY_SPLICE)
+
     def hold_request(self) -> None:
         self._hold(_BY_SERVER)
 
@@ -429,7 +442,7 @@ class Http1Session(Protocol):
         if self._unsent < 0:
             self.deadline = self._deadlines.now + self._limits.keep_alive_timeout_s
         if self._holds:
-            self._release(_BY_PIPELINE | _BY_SERVER)
+            self._release(_BY_ALL)
         if self._buffer:
             data, self._buffer = self._buffer, b""
             self._next(data)
@@ -459,7 +472,7 @@ class Http1Session(Protocol):
             self._lingered = 0
             self.deadline = self._deadlines.now + LINGER_S
             if self._holds:
-                self._release(_BY_PIPELINE | _BY_SERVER)
+                self._release(_BY_ALL)
             self.transport.unregisterProducer()
             self.transport.loseWriteConnection()
         else:

@@ -235,9 +235,25 @@ class _Rendered:
         """
         return None
 
+    def splice_from(self) -> Stream | None:
+        """
+        The body is here already.
+        """
+        return None
+
     def progress(self, blocked: bool) -> None:
         """
         Nothing is spliced here.
+        """
+
+    def request_progress(self, blocked: bool) -> None:
+        """
+        Likewise.
+        """
+
+    def request_passed(self) -> None:
+        """
+        Likewise.
         """
 
     def hold_request(self) -> None:

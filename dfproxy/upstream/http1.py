@@ -394,6 +394,12 @@ class ServerConnection(Protocol):
         """
         self.deadline = NEVER if blocked else self._deadlines.now + self.timeout_s
 
+    def wait_for_server(self, blocked: bool) -> None:
+        """
+        While a request's body goes past us: a server that does not take it is silent.
+        """
+        self.deadline = self._deadlines.now + self.timeout_s if blocked else NEVER
+
     def cut_short(self) -> None:
         """
         While a body went past us the server closed before its end.
