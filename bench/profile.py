@@ -66,7 +66,7 @@ def count_functions(bench: Bench, report: Report, backends: Backends) -> None:
     Python functions by their own time; the data plane inside the one process.
     """
     stats = bench.folder / "profile.stats"
-    twistd = (f"--profile={stats}", "--profiler=cprofile", "--savestats")
+    twistd = ("--reactor", "uv", f"--profile={stats}", "--profiler=cprofile", "--savestats")
     proxy = start_dfproxy(bench, "dfproxy-profile", 0, twistd)
     assert proxy.api is not None
     asyncio.run(proxy.api.publish(service("profile"), backends.http))
@@ -76,7 +76,7 @@ def count_functions(bench: Bench, report: Report, backends: Backends) -> None:
     rows = sorted(seen.stats.items(), key=lambda item: -item[1][2])  # type: ignore[attr-defined]  # untyped there
     total = sum(row[2] for _, row in rows)
     heading = "Python functions by their own time, share of all (small GET, cProfile, --workers 0)"
-    command = "twistd --profile=F --profiler=cprofile --savestats dfproxy --workers 0 ..."
+    command = "twistd --reactor uv --profile=F --profiler=cprofile --savestats dfproxy --workers 0 ..."
     for (file, line, name), row in rows[:FUNCTIONS]:
         short = "/".join(file.split("/")[-2:]) if "/" in file else file
         where = f"{short}:{line} {name}" if line else name
