@@ -127,6 +127,7 @@ class _Name:
         users: destinations in force, by key.
         waiting: those that publish and wait for the first answer.
         hot_until: asked often until then.
+        wanted_until: remembered until then even without users: what was published with it may still come into force.
         asked_at: when the last question began.
         absent_since: since when it is said not to exist; None: it exists, or nobody knows.
         due: when it is to be asked; None: it is being asked, or nobody cares.
@@ -142,6 +143,7 @@ class _Name:
     users: dict[Key, None] = field(default_factory=dict)
     waiting: list[_Waiting] = field(default_factory=list)
     hot_until: float = 0.0
+    wanted_until: float = 0.0
     asked_at: float = float("-inf")
     absent_since: float | None = None
     due: float | None = None
@@ -262,6 +264,8 @@ class Names:
             for destination in service.destinations
         }
         wanted = [part.name for of_one in parts.values() for part in of_one if part.name is not None]
+        for name in wanted:
+            name.wanted_until = self._clock.seconds() + OFFER_S
         unknown = {name.name: name for name in wanted if self._is_unknown(name)}
         if not unknown:
             return succeed(self._offer(parts))
@@ -495,6 +499,8 @@ class Names:
             if name.users or name.waiting:
                 self._ask(name, now)
                 self._spend()
+            elif now < name.wanted_until:
+                self._ask_soon(name, name.wanted_until)
             else:
                 self._names.pop(name.name, None)
         self._running = False

@@ -304,9 +304,21 @@ class KeepTests(NamesCase):
         [pushed] = self.plane.told
         self.assertGreater(pushed.epoch, offered.epoch)
         self.names.keep((service("a", "new"),))
+        self.assertEqual(len(self.plane.told), 2)
         last = self.plane.told[-1]
         self.assertGreater(last.epoch, pushed.epoch)
         self.assertEqual(last.servers, servers("10.0.0.2"))
+
+    def test_slow_to_come_into_force(self) -> None:
+        """
+        However long workers take to accept a definition, its servers are not lost in between.
+        """
+        self.book.known["web"] = found("10.0.0.1")
+        self.successResultOf(self.names.first_servers((service("a", "web"),)))
+        self.run_for(50, 0.5)
+        self.names.keep((service("a", "web"),))
+        self.assertEqual(self.told(), [])
+        self.assertEqual(self.names.members_of("a", 0), servers("10.0.0.1"))
 
     def test_refused_replacement(self) -> None:
         """
