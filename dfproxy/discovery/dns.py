@@ -2,7 +2,9 @@
 Who the servers of each destination are, from fixed names, IP literals and DNS; told to the data plane as they change.
 
 Decides when a name is asked and what becomes of an answer: what was known stays while DNS fails. How a name is asked is
-`dfproxy.discovery.names`. Work grows with what changes: all destinations with the same name share one `_Name`.
+`dfproxy.discovery.names`. Work grows with what changes: all destinations with the same name share one `Name`.
+
+Somewhat long, but one thing: what is known of a name and when it is asked decide each other.
 
 Source: contract 4.11; HAProxy `resolvers` (hold, valid and obsolete times).
 """
@@ -11,7 +13,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from random import Random
 from typing import Any, Protocol, cast
@@ -21,6 +22,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from dfproxy.discovery.addresses import Answer, Verdict, literal, usual_form
+from dfproxy.discovery.destinations import Kept, Key, Name, Part, Waiting, servers_of
 from dfproxy.interfaces import IDataPlane, INames
 from dfproxy.model.service import Destination, Endpoint, Service
 from dfproxy.model.settings import Settings
@@ -87,11 +89,6 @@ TOLD_AT_ONCE = 200
 Memberships pushed in one turn of the reactor: about 2 ms. More, of a name with thousands of destinations, wait a turn.
 """
 
-Key = tuple[str, int]
-"""
-A destination: name of its service and its index.
-"""
-
 log = Logger()
 
 
@@ -111,84 +108,6 @@ class AddressSource(Protocol):
         """
         Let go of everything.
         """
-
-
-@dataclass(eq=False, slots=True)
-class _Name:
-    """
-    One name that is asked, and who wants to know.
-
-    Attributes:
-        name: in its usual form.
-        addresses: what is known.
-        certain: whether that is the list that counts most (of tasks, where there are any).
-        answered: whether there was ever an answer.
-        reason: why there are no addresses, or why the last question failed; empty: all is well.
-        users: destinations in force, by key.
-        waiting: those that publish and wait for the first answer.
-        hot_until: asked often until then.
-        wanted_until: remembered until then even without users: what was published with it may still come into force.
-        asked_at: when the last question began.
-        absent_since: since when it is said not to exist; None: it exists, or nobody knows.
-        due: when it is to be asked; None: it is being asked, or nobody cares.
-        asking: whether a question is under way.
-        again: ask once more when that is over.
-    """
-
-    name: str
-    addresses: tuple[str, ...] = ()
-    certain: bool = False
-    answered: bool = False
-    reason: str = "not asked yet"
-    users: dict[Key, None] = field(default_factory=dict)
-    waiting: list[_Waiting] = field(default_factory=list)
-    hot_until: float = 0.0
-    wanted_until: float = 0.0
-    asked_at: float = float("-inf")
-    absent_since: float | None = None
-    due: float | None = None
-    asking: bool = False
-    again: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """
-    Where some servers of a destination come from: one endpoint, or the host of all.
-
-    Attributes:
-        fixed: addresses that never change; used if there is no name.
-        name: a name that is asked; None: the addresses are fixed.
-    """
-
-    fixed: tuple[str, ...]
-    name: _Name | None
-    port: int
-    weight: int
-
-
-@dataclass(eq=False, slots=True)
-class _Kept:
-    """
-    A destination in force.
-
-    Attributes:
-        parts: where its servers come from.
-        told: what the data plane was told last.
-    """
-
-    parts: tuple[_Part, ...]
-    told: Membership
-
-
-@dataclass(eq=False, slots=True)
-class _Waiting:
-    """
-    A publication that waits for names.
-    """
-
-    pending: set[str]
-    done: Deferred[None]
 
 
 @implementer(INames)
@@ -218,14 +137,14 @@ class Names:
         self._resolver = resolver
         self._random = random or Random()
         self._fixed = {usual_form(name): addresses for name, addresses in settings.names}
-        self._names: dict[str, _Name] = {}
-        self._kept: dict[Key, _Kept] = {}
+        self._names: dict[str, Name] = {}
+        self._kept: dict[Key, Kept] = {}
         self._indexes: dict[str, tuple[int, ...]] = {}
         self._offers: OrderedDict[Key, tuple[float, Membership]] = OrderedDict()
         self._epoch = 0
         self._untold: OrderedDict[Key, None] = OrderedDict()
         self._telling: Any = None
-        self._due: list[tuple[float, int, _Name]] = []
+        self._due: list[tuple[float, int, Name]] = []
         self._pushed = 0
         self._wake: Any = None
         self._running = False
@@ -269,7 +188,7 @@ class Names:
         unknown = {name.name: name for name in wanted if self._is_unknown(name)}
         if not unknown:
             return succeed(self._offer(parts))
-        waiting = _Waiting(set(unknown), Deferred())
+        waiting = Waiting(set(unknown), Deferred())
         for name in unknown.values():
             name.waiting.append(waiting)
             self._ask_soon(name, self._clock.seconds())
@@ -340,7 +259,7 @@ class Names:
         Servers of a destination in force; empty if it is not known.
         """
         kept = self._kept.get((service, index))
-        return _servers(kept.parts) if kept is not None else ()
+        return servers_of(kept.parts) if kept is not None else ()
 
     def memberships(self) -> tuple[Membership, ...]:
         """
@@ -356,11 +275,11 @@ class Names:
 
     # --- destinations ---
 
-    def _parts(self, destination: Destination) -> tuple[_Part, ...]:
+    def _parts(self, destination: Destination) -> tuple[Part, ...]:
         endpoints = destination.endpoints or (Endpoint(destination.host, destination.port),)
         return tuple(self._part(endpoint) for endpoint in endpoints)
 
-    def _part(self, endpoint: Endpoint) -> _Part:
+    def _part(self, endpoint: Endpoint) -> Part:
         """
         Fixed names come before all, so that a test or an operator can redirect anything.
         """
@@ -369,13 +288,13 @@ class Names:
         if fixed is None and (address := literal(endpoint.host)):
             fixed = (address,)
         if fixed is not None:
-            return _Part(fixed, None, endpoint.port, endpoint.weight)
+            return Part(fixed, None, endpoint.port, endpoint.weight)
         known = self._names.get(name)
         if known is None:
-            known = self._names[name] = _Name(name, hot_until=self._clock.seconds() + HOT_S)
-        return _Part((), known, endpoint.port, endpoint.weight)
+            known = self._names[name] = Name(name, hot_until=self._clock.seconds() + HOT_S)
+        return Part((), known, endpoint.port, endpoint.weight)
 
-    def _is_unknown(self, name: _Name) -> bool:
+    def _is_unknown(self, name: Name) -> bool:
         """
         Whether publishing should wait for an answer: there was none yet, or only bad ones, and not just now.
         """
@@ -383,13 +302,13 @@ class Names:
             return False
         return not name.answered or name.asking or self._clock.seconds() - name.asked_at >= ASK_NOW_PAUSE_S
 
-    def _offer(self, parts: Mapping[Key, tuple[_Part, ...]]) -> tuple[Membership, ...]:
+    def _offer(self, parts: Mapping[Key, tuple[Part, ...]]) -> tuple[Membership, ...]:
         now = self._clock.seconds()
         while self._offers and next(iter(self._offers.values()))[0] < now - OFFER_S:
             self._offers.popitem(last=False)
         offered = []
         for key, of_one in parts.items():
-            membership = self._membership(key, _servers(of_one))
+            membership = self._membership(key, servers_of(of_one))
             offered.append(membership)
             self._offers.pop(key, None)
             self._offers[key] = (now, membership)
@@ -420,7 +339,7 @@ class Names:
         if last is None:
             # The change came without servers: a data plane has an empty list for it.
             last = Membership(key[0], key[1], 0)
-        kept = self._kept[key] = _Kept(parts, last)
+        kept = self._kept[key] = Kept(parts, last)
         self._tell(key, kept)
 
     def _drop(self, key: Key) -> None:
@@ -430,27 +349,27 @@ class Names:
         self._untold.pop(key, None)
         self._offers.pop(key, None)
 
-    def _let_go(self, key: Key, kept: _Kept, wanted: Mapping[str, _Name]) -> None:
+    def _let_go(self, key: Key, kept: Kept, wanted: Mapping[str, Name]) -> None:
         for part in kept.parts:
             if part.name is not None and part.name.name not in wanted:
                 part.name.users.pop(key, None)
 
-    def _names_of(self, key: Key) -> Iterable[_Name]:
+    def _names_of(self, key: Key) -> Iterable[Name]:
         kept = self._kept.get(key)
         return () if kept is None else (part.name for part in kept.parts if part.name is not None)
 
     # --- telling ---
 
-    def _tell(self, key: Key, kept: _Kept) -> None:
+    def _tell(self, key: Key, kept: Kept) -> None:
         """
         Push the servers of one destination if they are others than it knows.
         """
-        servers = _servers(kept.parts)
+        servers = servers_of(kept.parts)
         if servers != kept.told.servers:
             kept.told = self._membership(key, servers)
             self._data_plane.members(kept.told)
 
-    def _tell_users(self, name: _Name) -> None:
+    def _tell_users(self, name: Name) -> None:
         self._untold.update(dict.fromkeys(name.users))
         if self._telling is None:
             self._tell_some()
@@ -470,7 +389,7 @@ class Names:
     def _interval(self, interval_s: float) -> float:
         return interval_s * (1 - JITTER * self._random.random())
 
-    def _ask_soon(self, name: _Name, at: float) -> None:
+    def _ask_soon(self, name: Name, at: float) -> None:
         """
         Ask at that time, unless that happens earlier anyway.
         """
@@ -534,13 +453,13 @@ class Names:
         self._tokens -= self._resolver.questions - self._questions_seen
         self._questions_seen = self._resolver.questions
 
-    def _ask(self, name: _Name, now: float) -> None:
+    def _ask(self, name: Name, now: float) -> None:
         name.asking, name.again, name.asked_at = True, False, now
         self._resolver.ask(name.name).addCallback(self._answered, name).addErrback(
             lambda failure: log.failure("the answer for {name} is lost", failure=failure, name=name.name)
         )
 
-    def _answered(self, answer: Answer, name: _Name) -> None:
+    def _answered(self, answer: Answer, name: Name) -> None:
         name.asking = False
         if self._stopped:
             return
@@ -560,7 +479,7 @@ class Names:
         self._ask_soon(name, now + self._interval(HOT_INTERVAL_S if hot else CALM_INTERVAL_S))
         self._run_due()
 
-    def _learn(self, name: _Name, answer: Answer, now: float) -> bool:
+    def _learn(self, name: Name, answer: Answer, now: float) -> bool:
         """
         Take over an answer.
 
@@ -585,14 +504,3 @@ class Names:
         elif former_reason and not name.reason and name.answered:
             log.info("name {name} is known again", name=name.name)
         return name.addresses != former
-
-
-def _servers(parts: tuple[_Part, ...]) -> tuple[ServerAddress, ...]:
-    """
-    All servers, sorted by address as text (DFP numbers them so), each once.
-    """
-    found: dict[tuple[str, int], ServerAddress] = {}
-    for part in parts:
-        for host in part.fixed if part.name is None else part.name.addresses:
-            found.setdefault((host, part.port), ServerAddress(host, part.port, part.weight))
-    return tuple(found[key] for key in sorted(found))

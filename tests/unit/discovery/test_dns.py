@@ -1,5 +1,7 @@
 """
 Tests of `dfproxy.discovery.dns`: who the servers of a destination are, and when that is told.
+
+Long, but one thing: every case needs the same clock, book of answers and data plane.
 """
 
 from __future__ import annotations
