@@ -1,57 +1,30 @@
 """
-Assembly: every part is built once and connected here, and only here.
+Assembly of the data plane: every part is built once and connected here, and only here.
 
-With workers the leader owns the API and the definitions, and never touches a request; with `--workers 0` the same
-parts stand in one process.
+The same in a worker and, with `--workers 0`, in the one process. What controls it is put together in `dfproxy.daemon`.
 """
 
 from __future__ import annotations
 
-import os
 import resource
-import signal
-import sys
 import time
-from collections.abc import Generator, Iterable, Iterator
 from random import Random
-from typing import Any, NoReturn
+from typing import Any
 
-from twisted.application.service import Service as TwistedService
-from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from dfproxy.api.control import Control
-from dfproxy.api.root import make_site
-from dfproxy.control.apply import FRONTEND_CELL, LocalDataPlane
-from dfproxy.control.publisher import Publisher
+from dfproxy.control.apply import LocalDataPlane
 from dfproxy.control.strategies import Strategies
-from dfproxy.dfp.reconfigure import read
-from dfproxy.discovery.dns import Names
-from dfproxy.discovery.environment import declared_services
-from dfproxy.discovery.names import DnsAddresses
-from dfproxy.errors import DfproxyError, InvalidBalance, InvalidSettings, Problem
 from dfproxy.exchange.traffic import Traffic
-from dfproxy.frontend.listeners import Listeners
 from dfproxy.frontend.logfile import LogFile, stamp
 from dfproxy.frontend.resource import ReverseProxyResource
 from dfproxy.frontend.site import ProxySite as Site
-from dfproxy.interfaces import IDataPlane
-from dfproxy.model.service import Route
 from dfproxy.model.settings import Settings
 from dfproxy.observe.accesslog import AccessLog
 from dfproxy.observe.cells import Cells
-from dfproxy.observe.prometheus import Totals
 from dfproxy.routing.table import Current
-from dfproxy.workers.leader import WorkerSet
 
 log = Logger()
-
-COUNT_S = 0.1
-"""
-Seconds between two looks at changed counters with `--workers 0`; workers do it by themselves.
-"""
 
 
 def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> LocalDataPlane:
@@ -76,196 +49,6 @@ def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> Lo
     return LocalDataPlane(settings, traffic, site, current, strategies, Random(), cells)
 
 
-def make_service(settings: Settings) -> ProxyService:
-    """
-    The whole proxy as twistd runs it.
-
-    Raises:
-        InvalidSettings: an option names something that does not exist.
-    """
-    from twisted.internet import reactor
-
-    return ProxyService(settings, reactor)
-
-
-class ProxyService(TwistedService):
-    """
-    The parts of one dfproxy, joined.
-
-    Args:
-        settings: options.
-        reactor: the reactor that runs.
-
-    Attributes:
-        data_plane: the workers, or the one data plane of this process.
-        publisher: the one door through which definitions change.
-        names: who the servers of each destination are.
-        api_port: where the control API listens, once started.
-        local: the data plane of this process with `--workers 0`, else None.
-        listeners: what it accepts on.
-    """
-
-    name = "dfproxy"
-
-    def __init__(self, settings: Settings, reactor: Any) -> None:
-        self.settings = settings
-        self._reactor = reactor
-        self._strategies = Strategies.load(settings.plugin_dirs)
-        _check(settings, self._strategies)
-        self.local: LocalDataPlane | None = None
-        self.listeners: Listeners | None = None
-        self._workers: WorkerSet | None = None
-        if settings.workers == 0:
-            self.local = make_data_plane(settings, reactor, None)
-            self.listeners = Listeners(reactor, self.local.site)
-            self.local.ask_names = self._ask_names
-            self._counting = LoopingCall(self.local.counters)
-            self._counting.clock = reactor
-        else:
-            self._workers = WorkerSet(reactor, settings, wants=self._ask_names)
-        data_plane: Any = self.local or self._workers
-        self.data_plane: IDataPlane = data_plane
-        self.names = Names(reactor, settings, self.data_plane, DnsAddresses(reactor, settings.in_swarm))
-        self.publisher = Publisher(self.data_plane, self.names, reactor)
-        self.api_port: IListeningPort | None = None
-        self._at_start: Deferred[Any] | None = None
-
-    # --- life ------------------------------------------------------------------------------------------------
-
-    def privilegedStartService(self) -> None:
-        """
-        Bind every address while we may.
-        """
-        TwistedService.privilegedStartService(self)
-        try:
-            if self._workers is not None:
-                self._workers.open()
-            elif self.listeners is not None:
-                for listener in self.settings.listeners:
-                    self.listeners.bind(listener)
-            self._listen_api()
-        except (InvalidSettings, OSError) as error:
-            _give_up(str(error))
-
-    def _listen_api(self) -> None:
-        settings = self.settings
-        self.api_port = self._reactor.listenTCP(
-            settings.api_port, make_site(self._control()), interface=settings.api_address
-        )
-
-    def startService(self) -> None:
-        TwistedService.startService(self)
-        self.names.start()
-        if self.local is not None:
-            self._counting.start(COUNT_S, now=False)
-        self._at_start = self._begin()
-        self._at_start.addErrback(lambda failure: log.failure("the start failed", failure))
-
-    @inlineCallbacks
-    def _begin(self) -> Generator[Deferred[Any], Any, None]:
-        if self._workers is not None:
-            try:
-                yield self._workers.start()
-            except DfproxyError as error:
-                log.critical("cannot serve: {reason}", reason=str(error))
-                self._reactor.stop()
-                return
-        for pairs in declared_services(self.settings.services, os.environ):
-            yield maybeDeferred(self._publish_at_start, pairs).addErrback(
-                lambda failure: log.error("a service at start is left out: {reason}", reason=failure.getErrorMessage())
-            )
-        for listener in self.settings.listeners:
-            log.info("serving HTTP on {address}:{port}", address=listener.address or "*", port=listener.port)
-        if self.api_port is not None:
-            host: Any = self.api_port.getHost()
-            log.info("control API on {host}:{port}", host=host.host, port=host.port)
-
-    def _publish_at_start(self, pairs: list[tuple[str, str]]) -> Deferred[Any]:
-        reading = read(pairs, (), self.settings, self._strategies.parse_balance)
-        if reading.service is None:
-            return self.publisher.withdraw((reading.name,))
-        return self.publisher.publish((reading.service,))
-
-    @inlineCallbacks
-    def stopService(self) -> Generator[Deferred[Any], Any, None]:
-        """
-        End gracefully: accept nothing more, let what is under way finish, then end. A second signal ends at once.
-        """
-        yield maybeDeferred(TwistedService.stopService, self)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._at_once)
-        if self.api_port is not None:
-            yield maybeDeferred(self.api_port.stopListening)
-        if self._workers is not None:
-            yield self._workers.stop()
-        elif self.local is not None and self.listeners is not None:
-            yield self.listeners.stop()
-            yield self.local.drain(self.settings.limits.drain_s)
-            self._counting.stop()
-        yield self.names.stop()
-
-    def _at_once(self, *_: object) -> NoReturn:
-        if self._workers is not None:
-            for pid in self._workers.pids():
-                os.kill(pid, signal.SIGKILL)
-        os._exit(1)
-
-    # --- what parts ask of each other --------------------------------------------------------------------------
-
-    def _ask_names(self, service: str, index: int) -> None:
-        self.names.ask_now(service, index)
-
-    def _control(self) -> Control:
-        return Control(
-            settings=self.settings,
-            publisher=self.publisher,
-            names=self.names,
-            strategies=self._strategies,
-            routes=self._routes,
-            totals=self._totals,
-            data_plane=self.data_plane,
-            clock=self._reactor,
-            ready=self._ready,
-        )
-
-    def _ready(self) -> dict[str, str]:
-        reason = self._workers.degraded if self._workers is not None else ""
-        return {"workers": reason} if reason else {}
-
-    def _routes(self) -> tuple[Iterable[tuple[Route, object]], Route | None]:
-        if self.local is not None:
-            return self.local.routes()
-        key = self._strategies.orders[self.settings.route_order].key
-        routes = [
-            Route(service, destination)
-            for service in self.publisher.snapshot.services.values()
-            for destination in service.destinations
-        ]
-        routes.sort(key=lambda route: (key(route), route.service.name, route.destination.index))
-        default = next((route for route in reversed(routes) if route.service.is_default), None)
-        return [(route, route.destination.backend_name) for route in routes], default
-
-    def _totals(self) -> Iterator[Totals]:
-        if self.local is not None:
-            yield from self.local.totals()
-            return
-        workers = self._workers
-        assert workers is not None
-        cells = workers.cells
-        yield Totals("frontend", "", "", "", workers.totals(FRONTEND_CELL))
-        for service in list(self.publisher.snapshot.services.values()):
-            for destination in service.destinations:
-                place = (service.name, destination.index)
-                members = self.names.members_of(*place)
-                rows = [workers.totals(cells.number((*place, server.host, server.port))) for server in members]
-                own = workers.totals(cells.number(place))
-                summed = tuple(sum(column) for column in zip(own, *rows))
-                yield Totals("backend", destination.backend_name, service.name, "", summed, up=bool(members))
-                for number, (server, values) in enumerate(zip(members, rows)):
-                    name = f"{service.name}_{number}" if len(members) > 1 else service.name
-                    yield Totals("server", destination.backend_name, service.name, name, values, weight=server.weight)
-
-
 def _connections() -> int:
     """
     How many client connections this process can have: 90 % of its descriptors, two for each, since each client may
@@ -279,31 +62,3 @@ def _connections() -> int:
         except (OSError, ValueError) as error:
             log.warn("the limit of open files stays at {soft}: {reason}", soft=soft, reason=str(error))
     return int(soft * 0.9) // 2
-
-
-def _check(settings: Settings, strategies: Strategies) -> None:
-    """
-    Options that name plugins.
-
-    Raises:
-        InvalidSettings: one is not known.
-    """
-    problems: list[Problem] = []
-    if settings.route_order not in strategies.orders:
-        known = ", ".join(sorted(strategies.orders))
-        problems.append(Problem("--route-order", settings.route_order, f"is not known; there are: {known}"))
-    try:
-        strategies.build(settings.balance, None, Random(0))
-    except InvalidBalance as error:
-        problems.append(Problem("--balance", settings.balance.name, str(error)))
-    if problems:
-        raise InvalidSettings(tuple(problems))
-
-
-def _give_up(text: str) -> NoReturn:
-    """
-    End the process before it has begun: one line for each problem.
-    """
-    for line in text.splitlines():
-        sys.stderr.write(f"dfproxy: {line}\n")
-    raise SystemExit(1)

@@ -201,7 +201,7 @@ def makeService(options: Options) -> IService:
         SystemExit: something cannot be built; its one line is on standard error.
     """
     # Imports the reactor, which must not happen before the options are read.
-    from dfproxy.service import make_service
+    from dfproxy.daemon import make_service
 
     for line in options.deferred:
         log.warn("{line}", line=line)

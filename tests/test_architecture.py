@@ -40,7 +40,8 @@ STOREYS = {
     "discovery": 6,
     "service": 7,
     "workers": 8,
-    "tap": 9,
+    "daemon": 9,
+    "tap": 10,
     "testing": 9,
 }
 """A room, which is a folder or a module of the package itself, to its storey. `uv` stands outside: see below."""
@@ -53,7 +54,7 @@ UV_GUESTS = ("tap", "workers")
 
 REACTOR_IMPORTERS = {
     "dfproxy.tap": "chooses it",
-    "dfproxy.service": "assembles with it",
+    "dfproxy.daemon": "assembles with it",
     "dfproxy.workers.worker": "runs it",
     "dfproxy.frontend.resource": "Twisted's own signature of ReverseProxyResource lets callers leave it out",
 }

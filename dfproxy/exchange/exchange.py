@@ -228,6 +228,8 @@ class Exchange:
         self.attempts += 1
         self.server = server
         server.in_flight += 1
+        if server.in_flight > server.busiest:
+            server.busiest = server.in_flight
         if backend.taken is not None:
             backend.taken(server)
         idle: list[ServerConnection] = server.idle
@@ -433,7 +435,7 @@ class Exchange:
         The client sends nothing more through the tunnel.
         """
         if self.connection is not None:
-            self.connection.transport.loseWriteConnection()
+            self.connection.end_sending()
 
     def switched(self, data: bytes) -> None:
         self.bytes_out += len(data)

@@ -186,6 +186,13 @@ class ServerConnection(Protocol):
         self.timeout_s = timeout_s
         self.deadline = self._deadlines.now + timeout_s
 
+    def end_sending(self) -> None:
+        """
+        Nothing more is sent through the tunnel.
+        """
+        self.transport.unregisterProducer()  # a half-close waits until nobody produces (ITCPTransport)
+        self.transport.loseWriteConnection()
+
     def give_up(self) -> None:
         """
         The exchange does not want (the rest of) the answer.
@@ -240,13 +247,25 @@ class ServerConnection(Protocol):
         """
         server = self.server
         idle = server.idle
-        if not server.present or len(idle) >= self._limits.idle_upstreams:
+        now = self._deadlines.now
+        if len(idle) >= self._limits.idle_upstreams and not self._is_needed(now) or not server.present:
             self._close()
             return
         self.state = _IDLE
-        self._ended_at = now = self._deadlines.now
+        self._ended_at = now
         self.deadline = now + self._limits.idle_upstream_s
         idle.append(self)
+
+    def _is_needed(self, now: float) -> bool:
+        """
+        Whether more than the usual number of connections were busy at once lately: closing one now would mean opening
+        one with the next request (HAProxy `pool-low-conn` looks at the same).
+        """
+        server = self.server
+        if now - server.busiest_since > self._limits.idle_upstream_s:
+            server.busiest = server.in_flight + 1
+            server.busiest_since = now
+        return len(server.idle) + server.in_flight <= server.busiest  # this one still counts as in flight
 
     def close_idle(self) -> None:
         """

@@ -46,11 +46,14 @@ class LiveServer(Tally):
         record: its connect failures.
         idle: kept connections, the last used at the end.
         present: it is in the backend's membership.
+        busiest: most exchanges at once since `busiest_since`: so many connections are worth keeping.
         closes_early: it was seen to close a kept connection within a second of an answer, without saying so.
     """
 
     __slots__ = (
         "backend",
+        "busiest",
+        "busiest_since",
         "closes_early",
         "elsewhere",
         "host",
@@ -74,6 +77,8 @@ class LiveServer(Tally):
         self.idle: list[Any] = []  # `ServerConnection`; its module imports this one
         self.present = True
         self.closes_early = False
+        self.busiest = 0
+        self.busiest_since = 0.0
 
     def __repr__(self) -> str:
         return f"<server {self.name} {self.host}:{self.port}>"
