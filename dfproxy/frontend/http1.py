@@ -11,6 +11,7 @@ Source: RFC 9112; HAProxy `timeout http-request`, `timeout http-keep-alive`, `ti
 
 from __future__ import annotations
 
+import select
 from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol as Interface
@@ -45,6 +46,11 @@ PROBE_S = 1.0
 """
 A client that has closed its sending side may still wait for the answer, or be gone. After this many seconds without an
 answer it is sent a 102 (RFC 9110 15.2: clients must take any 1xx): one that is gone resets, and the work for it ends.
+"""
+
+PROBE_LOOK_S = 0.4
+"""
+How often it is then looked whether it has reset, in seconds, until there is an answer.
 """
 
 _PROBE = b"HTTP/1.1 102 Processing\r\n\r\n"
@@ -190,7 +196,6 @@ class Http1Session(Protocol):
             self._exchange.client_half_closed()
             self._end_tunnel()
         elif self.state is _EXCHANGE and not self._left:
-            self._keep_alive = False
             self._traffic.clock.callLater(PROBE_S, self._probe)
         elif self.state is _EXCHANGE:
             self._abort()
@@ -224,7 +229,9 @@ class Http1Session(Protocol):
             return
         if found is None:
             self._buffer = data
-            if not self._head_begun:
+            if self._client_ended:
+                self._close()
+            elif not self._head_begun:
                 self._head_begun = True
                 if self._served:
                     self.deadline = self._deadlines.now + limits.head_timeout_s
@@ -330,6 +337,8 @@ class Http1Session(Protocol):
         self._responding = True
         extra = b"\r\n"
         keep_alive = self._keep_alive and not self._traffic.draining
+        if self._client_ended and not self._buffer:
+            keep_alive = False  # what it has sent already is still answered
         if head.status == 101:
             self.state = _TUNNEL
             self.deadline = NEVER
@@ -398,6 +407,7 @@ class Http1Session(Protocol):
 
     def server_half_closed(self) -> None:
         self._server_ended = True
+        self.transport.unregisterProducer()  # a half-close waits until nobody produces (ITCPTransport)
         self.transport.loseWriteConnection()
         self._end_tunnel()
 
@@ -558,6 +568,23 @@ class Http1Session(Protocol):
             request = self._request
             if request is not None and request.version:
                 self.transport.write(_PROBE)
+                self._traffic.clock.callLater(PROBE_LOOK_S, self._look_for_reset)
+
+    def _look_for_reset(self) -> None:
+        """
+        The reactor watches no connection whose other side has ended, unless there is something to send: look ourselves.
+        """
+        if self._exchange is None or self._responding or self.state is not _EXCHANGE:
+            return
+        waiting = select.poll()
+        try:
+            waiting.register(self.transport.getHandle().fileno(), 0)  # errors are told without asking
+        except (AttributeError, OSError, ValueError):
+            return  # a transport without a socket (tests), or one that is just going
+        if waiting.poll(0):
+            self._abort()
+        else:
+            self._traffic.clock.callLater(PROBE_LOOK_S, self._look_for_reset)
 
     # --- backpressure ----------------------------------------------------------------------------------------
 
