@@ -132,6 +132,7 @@ class OracleTests(SynchronousTestCase):
             self.assertEqual(table.default, full.default)
             former.append((table, expected))
         for old, expected in former:
+            old._seen.clear()  # what it remembers would hide a change of its indexes
             self.assertEqual([old.lookup(request) for request in asked], expected)
         made = builder(table)
         for name in list(in_force):
@@ -171,6 +172,32 @@ class RouteTableTests(SynchronousTestCase):
         narrow = service("m", paths(b"/digitalproduct"))
         self.assertEqual(table_of(narrow, service("a", paths(b"/digital"))).lookup(Request(b"/digitalproduct")), "a#0")
         self.assertEqual(table_of(narrow, service("z", paths(b"/digital"))).lookup(Request(b"/digitalproduct")), "m#0")
+
+    def test_ignore_case(self) -> None:
+        """
+        A path with the flag `-i` takes any case, others only their own.
+        """
+        for form in ("prefix", "exact", "suffix"):
+            for ignore_case in (False, True):
+                pattern = PathPattern(form, b"/Demo", ignore_case)  # type: ignore[arg-type]  # forms of a loop
+                table = table_of(service("s", Match(paths=(pattern,))))
+                self.assertEqual(table.lookup(Request(b"/Demo")), "s#0")
+                self.assertEqual(table.lookup(Request(b"/dEMO")), "s#0" if ignore_case else None)
+
+    def test_former_table(self) -> None:
+        """
+        Domains that come and go do not show in a table that was built before.
+        """
+        for form in ("exact", "prefix", "suffix", "label", "substring"):
+            host = HostPattern(form, b"a.com")  # type: ignore[arg-type]  # forms of a loop
+            other = HostPattern(form, b"b.com")  # type: ignore[arg-type]  # the same
+            before = table_of(service("a", Match(hosts=(host,))))
+            made = builder(before)
+            made.remove("a")
+            made.add(service("b", Match(hosts=(other,))), ("b#0",))
+            made.build()
+            self.assertEqual(before.lookup(Request(b"/", b"a.com")), "a#0")
+            self.assertIsNone(before.lookup(Request(b"/", b"b.com")))
 
     def test_domain_prefix(self) -> None:
         """
