@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from array import array
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -46,6 +47,11 @@ Questions without an answer yet.
 DESCRIPTORS = 200
 """
 Descriptors with one frame; the kernel takes 253 (SCM_MAX_FD).
+"""
+
+ANCILLARY_BYTES = socket.CMSG_LEN(DESCRIPTORS * array("i").itemsize)
+"""
+Room for the descriptors of one frame.
 """
 
 READ_BYTES = 256 * 1024
@@ -249,16 +255,19 @@ class Channel:
         The reactor: there is something to read.
         """
         try:
-            data, descriptors, flags, _ = socket.recv_fds(
-                self._socket, READ_BYTES, DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-            )
+            # Not `socket.recv_fds`: it ignores its flags, and what came would be inherited by children.
+            data, ancillary, flags, _ = self._socket.recvmsg(READ_BYTES, ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError as error:
             self._end(str(error))
             return
+        descriptors = array("i")
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
         try:
-            frames = self._frames.feed(data, descriptors)
+            frames = self._frames.feed(data, descriptors.tolist())
         except ChannelLost as error:
             self._end(str(error))
             return

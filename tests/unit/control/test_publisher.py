@@ -1,0 +1,416 @@
+"""
+The one door: order, batches, refusals and answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from dfproxy.control.publisher import CALLERS, NAMES_S, PREPARE_S, Publisher, digest
+from dfproxy.errors import NotReady, Overloaded, Refused, Superseded
+from dfproxy.interfaces import IDataPlane, INames, IPublisher
+from dfproxy.model.match import Match
+from dfproxy.model.service import Destination, Service
+from dfproxy.model.snapshot import Change, Membership, Revision, ServerAddress
+
+
+def service(name: str, port: int = 80) -> Service:
+    return Service(name, name, (Destination(0, port, Match(), "host", name),))
+
+
+@implementer(IDataPlane)
+class Plane:
+    """
+    Refuses services on port 1, dies of those on port 2, waits when told to.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.changes: list[Change] = []
+        self.services: dict[str, Service] = {}
+        self.prepared: Change | None = None
+        self.waiting: Deferred[None] | None = None
+        self.down = False
+
+    def prepare(self, change: Change) -> Deferred[None]:
+        assert self.prepared is None
+        self.calls.append(f"prepare {change.revision.number}")
+        if self.down:
+            return fail(NotReady("no worker is up"))
+        for one in change.services:
+            if one.destinations[0].port == 1:
+                return fail(Refused(f"{one.name} is bad"))
+            if one.destinations[0].port == 2:
+                return fail(ZeroDivisionError("oops"))
+        self.prepared = change
+        return self.waiting if self.waiting is not None else succeed(None)
+
+    def commit(self, revision: Revision) -> Deferred[None]:
+        change, self.prepared = self.prepared, None
+        assert change is not None and change.revision == revision
+        self.calls.append(f"commit {revision.number}")
+        self.changes.append(change)
+        if change.whole:
+            self.services = {}
+        for name in change.removed:
+            del self.services[name]
+        self.services.update({one.name: one for one in change.services})
+        return succeed(None)
+
+    def abort(self, revision: Revision) -> None:
+        self.calls.append(f"abort {revision.number}")
+        self.prepared = None
+
+    def members(self, membership: Membership) -> None:
+        pass
+
+    def query(self, what: str, argument: Any) -> Deferred[list[Any]]:
+        return succeed([])
+
+    def hold(self) -> None:
+        self.waiting = Deferred()
+
+    def go_on(self) -> None:
+        waiting, self.waiting = self.waiting, None
+        assert waiting is not None
+        waiting.callback(None)
+
+
+@implementer(INames)
+class Names:
+    """
+    Knows every name at once, except those that start with `slow`, until told.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[str, ...]]] = []
+        self.waiting: list[Deferred[tuple[Membership, ...]]] = []
+
+    def first_servers(self, services: tuple[Service, ...]) -> Deferred[tuple[Membership, ...]]:
+        self.calls.append(("ask", tuple(one.name for one in services)))
+        if services[0].name.startswith("slow"):
+            answer: Deferred[tuple[Membership, ...]] = Deferred()
+            self.waiting.append(answer)
+            return answer
+        return succeed(tuple(Membership(one.name, 0, 5, (ServerAddress("10.0.0.1", 80),)) for one in services))
+
+    def keep(self, services: tuple[Service, ...]) -> None:
+        self.calls.append(("keep", tuple(one.name for one in services)))
+
+    def forget(self, names: tuple[str, ...]) -> None:
+        self.calls.append(("forget", names))
+
+
+class PublisherCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.plane = Plane()
+        self.names = Names()
+        self.clock = Clock()
+        self.publisher = Publisher(self.plane, self.names, self.clock)
+
+
+class OneCallerTests(PublisherCase):
+    """
+    One change at a time.
+    """
+
+    def test_interfaces(self) -> None:
+        """
+        It is what the API and discovery expect; so are the fakes.
+        """
+        verifyObject(IPublisher, self.publisher)
+        verifyObject(IDataPlane, self.plane)
+        verifyObject(INames, self.names)
+
+    def test_publish(self) -> None:
+        """
+        Names first, then the two phases, then the answer with the revision; names are told to keep it.
+        """
+        revision = self.successResultOf(self.publisher.publish((service("a"),)))
+        self.assertEqual(revision, self.publisher.snapshot.revision)
+        self.assertEqual(revision.number, 1)
+        self.assertEqual(self.plane.calls, ["prepare 1", "commit 1"])
+        self.assertEqual(self.names.calls, [("ask", ("a",)), ("keep", ("a",))])
+        self.assertEqual(self.plane.changes[0].memberships[0].servers[0].host, "10.0.0.1")
+
+    def test_equal(self) -> None:
+        """
+        Publishing what is in force is answered at once, without a round or a new revision.
+        """
+        first = self.successResultOf(self.publisher.publish((service("a"),)))
+        self.assertEqual(self.successResultOf(self.publisher.publish((service("a"),))), first)
+        self.assertEqual(self.successResultOf(self.publisher.publish(())), first)
+        self.assertEqual(len(self.plane.changes), 1)
+
+    def test_withdraw(self) -> None:
+        """
+        A withdrawn service goes; one that never was is fine; the digest is that of nothing again.
+        """
+        self.successResultOf(self.publisher.publish((service("a"),)))
+        revision = self.successResultOf(self.publisher.withdraw(("a", "never")))
+        self.assertEqual(self.plane.services, {})
+        self.assertEqual(revision.digest, "0" * 32)
+        self.assertEqual(self.names.calls[-1], ("forget", ("a",)))
+        self.assertEqual(self.successResultOf(self.publisher.withdraw(("a",))), revision)
+
+    def test_refused(self) -> None:
+        """
+        A refusal reaches the caller with its reason; all is as it was, and the name is forgotten.
+        """
+        before = self.publisher.snapshot
+        error = self.failureResultOf(self.publisher.publish((service("a"), service("b", 1))), Refused)
+        self.assertIn("b is bad", error.getErrorMessage())
+        self.assertIs(self.publisher.snapshot, before)
+        self.assertEqual(self.names.calls[-1], ("forget", ("a", "b")))
+
+    def test_broken(self) -> None:
+        """
+        A data plane that raises instead of refusing has refused.
+        """
+        error = self.failureResultOf(self.publisher.publish((service("a", 2),)), Refused)
+        self.assertIn("ZeroDivisionError: oops", error.getErrorMessage())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_never_ready(self) -> None:
+        """
+        A change that never gets ready is given up, and the next one goes its way.
+        """
+        self.plane.hold()
+        answer = self.publisher.publish((service("a"),))
+        self.clock.advance(PREPARE_S)
+        self.failureResultOf(answer, NotReady)
+        self.assertEqual(self.plane.calls, ["prepare 1", "abort 1"])
+        self.plane.waiting = None
+        self.successResultOf(self.publisher.publish((service("b"),)))
+
+    def test_unknown_names(self) -> None:
+        """
+        Names that do not come in time hold up nobody else, and their own change only so long.
+        """
+        slow = self.publisher.publish((service("slow"),))
+        self.successResultOf(self.publisher.publish((service("quick"),)))
+        self.assertNoResult(slow)
+        self.clock.advance(NAMES_S)
+        self.assertEqual(self.successResultOf(slow).number, 2)
+
+
+class RecordTests(PublisherCase):
+    """
+    The journal's place.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.recording: Deferred[None] = Deferred()
+        self.recorded: list[Change] = []
+        self.publisher = Publisher(self.plane, self.names, self.clock, self.record)
+
+    def record(self, change: Change) -> Deferred[None]:
+        self.recorded.append(change)
+        return self.recording
+
+    def test_between(self) -> None:
+        """
+        Nothing is committed before it is durable.
+        """
+        answer = self.publisher.publish((service("a"),))
+        self.assertEqual(self.plane.calls, ["prepare 1"])
+        self.recording.callback(None)
+        self.successResultOf(answer)
+        self.assertEqual(self.plane.calls, ["prepare 1", "commit 1"])
+
+    def test_refused_is_not_recorded(self) -> None:
+        """
+        What is refused never reaches the journal.
+        """
+        self.failureResultOf(self.publisher.publish((service("a", 1),)), Refused)
+        self.assertEqual(self.recorded, [])
+
+    def test_disk_full(self) -> None:
+        """
+        What cannot be recorded is not put in force.
+        """
+        answer = self.publisher.publish((service("a"),))
+        self.recording.errback(OSError("disk full"))
+        self.failureResultOf(answer, OSError)
+        self.assertEqual(self.plane.calls, ["prepare 1", "abort 1"])
+        self.assertEqual(self.publisher.snapshot.services, {})
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+
+class BatchTests(PublisherCase):
+    """
+    Many callers at once.
+    """
+
+    def test_one_round(self) -> None:
+        """
+        All that come while a change is under way share one round.
+        """
+        self.plane.hold()
+        answers = [self.publisher.publish((service(f"s{n}"),)) for n in range(100)]
+        self.plane.go_on()
+        self.assertEqual({self.successResultOf(answer).number for answer in answers}, {1, 2})
+        self.assertEqual(self.plane.calls, ["prepare 1", "commit 1", "prepare 2", "commit 2"])
+
+    def test_superseded(self) -> None:
+        """
+        The last change of a name wins; earlier callers are told, except those who wanted the same.
+        """
+        self.plane.hold()
+        first = self.publisher.publish((service("other"),))
+        answers = [self.publisher.publish((service("a", port),)) for port in (81, 82, 83, 82)]
+        self.plane.go_on()
+        self.successResultOf(first)
+        self.failureResultOf(answers[0], Superseded)
+        self.successResultOf(answers[1])
+        self.failureResultOf(answers[2], Superseded)
+        self.successResultOf(answers[3])
+        self.assertEqual(self.plane.services["a"], service("a", 82))
+        self.assertEqual(len(self.plane.changes[1].services), 1)
+
+    def test_partly_superseded(self) -> None:
+        """
+        Of a change of several services only those that came again are left out; its caller is told it is in force.
+        """
+        self.plane.hold()
+        self.publisher.publish((service("other"),))
+        many = self.publisher.publish((service("a"), service("b")))
+        one = self.publisher.publish((service("a", 81),))
+        self.plane.go_on()
+        self.assertEqual(self.successResultOf(many), self.successResultOf(one))
+        self.assertEqual(self.plane.services["a"], service("a", 81))
+        self.assertEqual(self.plane.services["b"], service("b"))
+
+    def test_bad_one_among_many(self) -> None:
+        """
+        One bad service among a hundred is refused alone, with few rounds.
+        """
+        self.plane.hold()
+        self.publisher.publish((service("other"),))
+        answers = [self.publisher.publish((service(f"s{n}", 1 if n == 37 else 80),)) for n in range(100)]
+        self.plane.go_on()
+        error = self.failureResultOf(answers.pop(37), Refused)
+        self.assertIn("s37 is bad", error.getErrorMessage())
+        for answer in answers:
+            self.successResultOf(answer)
+        self.assertEqual(len(self.plane.services), 100)
+        self.assertLess(len(self.plane.calls), 40)
+
+    def test_nobody_there(self) -> None:
+        """
+        With no worker up all are told, once: it is no caller's fault.
+        """
+        self.plane.hold()
+        first = self.publisher.publish((service("other"),))
+        answers = [self.publisher.publish((service(f"s{n}"),)) for n in range(10)]
+        self.plane.down = True
+        self.plane.go_on()
+        self.successResultOf(first)
+        for answer in answers:
+            self.failureResultOf(answer, NotReady)
+        self.assertEqual(len(self.plane.calls), 3)
+
+    def test_equal_while_another_waits(self) -> None:
+        """
+        Publishing again what is in force undoes a change of the same name that was asked for just before.
+        """
+        self.successResultOf(self.publisher.publish((service("a"),)))
+        self.plane.hold()
+        self.publisher.publish((service("other"),))
+        changed = self.publisher.publish((service("a", 81),))
+        again = self.publisher.publish((service("a"),))
+        self.assertNoResult(again)
+        self.plane.go_on()
+        self.failureResultOf(changed, Superseded)
+        self.successResultOf(again)
+        self.assertEqual(self.plane.services["a"], service("a"))
+
+    def test_slow_names_do_not_turn_time_back(self) -> None:
+        """
+        A change whose names come late does not undo a later change of the same service.
+        """
+        early = self.publisher.publish((service("slow-x"), service("a", 81)))
+        late = self.publisher.publish((service("a", 82),))
+        self.successResultOf(late)
+        self.names.waiting[0].callback(())
+        self.successResultOf(early)
+        self.assertEqual(self.plane.services["a"], service("a", 82))
+        self.assertIn("slow-x", self.plane.services)
+
+    def test_too_many_callers(self) -> None:
+        """
+        Above the limit callers are sent away at once; when the others are answered there is room again.
+        """
+        self.plane.hold()
+        answers = [self.publisher.publish((service(f"s{n}"),)) for n in range(CALLERS)]
+        self.failureResultOf(self.publisher.publish((service("one more"),)), Overloaded)
+        self.plane.go_on()
+        for answer in answers:
+            self.successResultOf(answer)
+        self.successResultOf(self.publisher.publish((service("one more"),)))
+
+    def test_answered_caller_publishes(self) -> None:
+        """
+        A caller may publish again from its answer.
+        """
+        again: list[Deferred[Revision]] = []
+        answer = self.publisher.publish((service("a"),))
+        answer.addCallback(lambda _: again.append(self.publisher.publish((service("b"),))))
+        self.assertEqual(self.successResultOf(again[0]).number, 2)
+
+
+class RestoreTests(PublisherCase):
+    """
+    What was in force before.
+    """
+
+    def test_restored(self) -> None:
+        """
+        All services in one whole change under their old number; publishing meanwhile waits.
+        """
+        self.plane.hold()
+        restored = self.publisher.restore((service("a"), service("b")), 41)
+        after = self.publisher.publish((service("c"),))
+        self.assertNoResult(after)
+        self.plane.go_on()
+        self.assertEqual(self.successResultOf(restored).number, 41)
+        self.assertEqual(self.successResultOf(after).number, 42)
+        self.assertTrue(self.plane.changes[0].whole)
+        self.assertEqual(set(self.plane.services), {"a", "b", "c"})
+
+
+class DigestTests(PublisherCase):
+    """
+    The digest of a revision.
+    """
+
+    @settings(max_examples=40, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from("abcd"), st.integers(80, 82) | st.none()),
+            max_size=12,
+        )
+    )
+    def test_independent_of_the_way(self, steps: list[tuple[str, int | None]]) -> None:
+        """
+        It depends only on what is in force: kept up step by step it equals the sum over all services.
+        """
+        self.setUp()
+        for name, port in steps:
+            change = (
+                self.publisher.withdraw((name,)) if port is None else self.publisher.publish((service(name, port),))
+            )
+            self.successResultOf(change)
+        in_force = self.publisher.snapshot
+        self.assertEqual(in_force.services, self.plane.services)
+        expected = sum(digest(one) for one in in_force.services.values()) % 2**128
+        self.assertEqual(in_force.revision.digest, f"{expected:032x}")

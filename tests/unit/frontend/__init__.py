@@ -1,0 +1,3 @@
+"""
+Towards clients.
+"""

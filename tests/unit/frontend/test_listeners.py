@@ -1,0 +1,119 @@
+"""
+Adopting, releasing and binding listening sockets, over real ones.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from dfproxy.errors import InvalidSettings
+from dfproxy.frontend.listeners import Listeners, Slot
+from dfproxy.model.listener import Listener
+
+
+class Greeting(Protocol):
+    """
+    Says hello.
+    """
+
+    def connectionMade(self) -> None:
+        self.factory.accepted.append(self)
+        self.transport.write(b"hello")
+
+
+class Greetings(Factory):
+    protocol = Greeting
+    noisy = False
+
+    def __init__(self) -> None:
+        self.accepted: list[Greeting] = []
+
+
+class Client(Protocol):
+    """
+    Waits for a word.
+    """
+
+    def __init__(self) -> None:
+        self.word: Deferred[bytes] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        word, self.word = self.word, Deferred()
+        word.callback(data)
+
+
+class ListenersTests(TestCase):
+    """
+    What a worker does with the sockets it is given.
+    """
+
+    timeout = 10
+
+    def setUp(self) -> None:
+        self.factory = Greetings()
+        self.listeners = Listeners(reactor, self.factory)
+        self.clients: list[Client] = []
+        self.addCleanup(self.listeners.stop)
+
+    def tearDown(self) -> Deferred[None]:
+        for client in self.clients:
+            client.transport.abortConnection()
+        for accepted in self.factory.accepted:
+            accepted.transport.abortConnection()
+        return deferLater(reactor, 0.0)
+
+    @inlineCallbacks
+    def connect(self, port: int) -> Any:
+        client = yield connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), Client())
+        self.clients.append(client)
+        return client
+
+    @inlineCallbacks
+    def test_adopt_and_release(self) -> Any:
+        """
+        A released slot accepts nothing more but keeps its queue for the next worker; what was accepted stays open.
+        """
+        held = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(held.close)
+        held.setblocking(False)
+        slot = Slot(4, Listener("127.0.0.1", held.getsockname()[1]))
+        for _ in range(2):
+            self.listeners.adopt(slot, os.dup(held.fileno()))
+        self.assertEqual(self.listeners.slots, (4,))
+        client = yield self.connect(slot.listener.port)
+        word = yield client.word
+        self.assertEqual(word, b"hello")
+        yield self.listeners.release(4)
+        yield self.listeners.release(4)
+        later = yield self.connect(slot.listener.port)
+        self.factory.accepted[0].transport.write(b"again")
+        word = yield client.word
+        self.assertEqual(word, b"again")
+        self.assertEqual(len(self.factory.accepted), 1)
+        heir = Listeners(reactor, self.factory)
+        self.addCleanup(heir.stop)
+        heir.adopt(slot, os.dup(held.fileno()))
+        word = yield later.word
+        self.assertEqual(word, b"hello")
+
+    @inlineCallbacks
+    def test_bind(self) -> Any:
+        """
+        Without workers it opens its own address; an address that is taken is named with the reason.
+        """
+        port = self.listeners.bind(Listener("127.0.0.1", 0)).getHost().port
+        client = yield self.connect(port)
+        yield client.word
+        error = self.assertRaises(InvalidSettings, self.listeners.bind, Listener("127.0.0.1", port))
+        self.assertIn(f"127.0.0.1:{port}: Address already in use", str(error))
+        yield self.listeners.stop()
+        self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", port), 2)

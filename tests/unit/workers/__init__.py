@@ -1,0 +1,3 @@
+"""
+Processes: sockets, channels and rounds, without starting any.
+"""
