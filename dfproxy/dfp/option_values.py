@@ -23,6 +23,11 @@ LONGEST_S = 2147483.0
 Longest time, in seconds: HAProxy counts milliseconds in 31 bits (24.8 days).
 """
 
+LISTENER_PORT = 8080
+"""
+Where Docker Flow Swarm Listener listens.
+"""
+
 _UNITS_S = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _UNITS_BYTES = {"": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20, "g": 1 << 30, "gib": 1 << 30}
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\Z")
@@ -263,6 +268,45 @@ def separator(value: str) -> str:
     if not value:
         raise ValueError("is empty; give what separates the items of a list, such as a comma")
     return text(value)
+
+
+def milliseconds(value: str) -> float:
+    """
+    A whole number of milliseconds, above 0.
+
+    Returns:
+        Seconds.
+    """
+    return int(count(1, int(LONGEST_S) * 1000)(value)) / 1000
+
+
+def host(value: str) -> str:
+    """
+    The name of a host or service.
+    """
+    stripped = value.strip()
+    if not _NAME.match(stripped):
+        raise ValueError("is no name: letters, digits, -, _ and dots only")
+    return stripped
+
+
+def hosts(value: str) -> tuple[tuple[str, int], ...]:
+    """
+    Hosts with ports, separated by commas: `swarm-listener`, `listener:8081`, `[fd00::1]:8080`; port 8080 unless given.
+
+    Source: DFP `LISTENER_ADDRESS`, whose port was fixed when fetching and not when asking for notices.
+    """
+    found = []
+    for item in filter(None, (part.strip() for part in text(value).split(","))):
+        name, colon, port = item.rpartition(":")
+        if not colon or item.endswith("]"):
+            name, port = item, str(LISTENER_PORT)
+        try:
+            name = _ip(name[1:-1]) if name.startswith("[") else host(name)
+            found.append((name, count(1, 65535)(port)))
+        except ValueError as error:
+            raise ValueError(f"{item}: {error}; give host or host:port") from None
+    return tuple(dict.fromkeys(found))
 
 
 def ports(value: str) -> tuple[Listener, ...]:

@@ -207,6 +207,10 @@ OPTIONS: tuple[Option, ...] = (
     _time("timeout-drain", "TIMEOUT_DRAIN", "30", "requests under way when a worker ends", "drain_s"),
     _time("timeout-tunnel-drain", "TIMEOUT_TUNNEL_DRAIN", "300", "upgraded connections when a worker ends",
           "tunnel_drain_s"),
+    Option(
+        "drain-wait", "DRAIN_WAIT", "SECONDS", "0", TIMES,
+        "listeners go on so long after SIGTERM, while /ready says 503", seconds(0.0, 3600.0), "drain_wait_s",
+    ),
     _count("connect-attempts", "4", "attempts to connect in all, before 503", "connect_attempts", 1, 100),
     _size("max-request-head", "16k", "request line and fields: 431", "request_head_bytes", 1024, 1 << 20),
     _size("max-response-head", "16k", "status line and fields of a server: 502", "response_head_bytes", 1024, 1 << 20),
@@ -250,13 +254,37 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "docker", "DOCKER", "URL", "", SOURCES, "Docker Engine to watch", kinds.url, "docker_url", later=NOT_YET
     ),
-    _later("LISTENER_ADDRESS", "HOSTS", "", SOURCES, "swarm listeners asked for all services at start"),
-    _later("RELOAD_INTERVAL", "MS", "5000", SOURCES, "between two questions to a swarm listener"),
-    _later("RELOAD_ATTEMPTS", "N", "5", SOURCES, "questions to each of several swarm listeners"),
-    _later("REPEAT_RELOAD", "yes|no", "false", SOURCES, "go on asking the swarm listener"),
-    _later("SERVICE_NAME", "NAME", "proxy", SOURCES, "name whose tasks are the other replicas"),
-    _later("PROXY_INSTANCE_NAME", "NAME", "docker-flow", SOURCES, "which instance this is"),
-    _later("FILTER_PROXY_INSTANCE_NAME", "yes|no", "false", SOURCES, "take only services for this instance"),
+    Option(
+        "listener-address", "LISTENER_ADDRESS", "HOSTS", "", SOURCES,
+        "swarm listeners asked for all services: host[:port],...; port 8080 unless given",
+        kinds.hosts, "swarm_listeners",
+    ),
+    Option(
+        "reload-interval", "RELOAD_INTERVAL", "MS", "5000", SOURCES, "longest pause between questions to a listener",
+        kinds.milliseconds, "reload_interval_s",
+    ),
+    Option(
+        "reload-attempts", "RELOAD_ATTEMPTS", "N", "5", SOURCES,
+        "questions to each of several listeners; one alone is asked until it answers", count(1, 2**31),
+        "reload_attempts",
+    ),
+    Option(
+        "repeat-reload", "REPEAT_RELOAD", "yes|no", "false", SOURCES, "go on asking the only listener after its answer",
+        switch, "repeat_reload",
+    ),
+    Option(
+        "service-name", "SERVICE_NAME", "NAME", "proxy", SOURCES,
+        "our own Swarm service (<stack>_<service>): tasks.<name> are the replicas",
+        kinds.host, "service_name",
+    ),
+    Option(
+        "proxy-instance-name", "PROXY_INSTANCE_NAME", "NAME", "docker-flow", SOURCES, "which instance this is",
+        kinds.text, "instance_name",
+    ),
+    Option(
+        "filter-proxy-instance-name", "FILTER_PROXY_INSTANCE_NAME", "yes|no", "false", SOURCES,
+        "take only services whose proxyInstanceName is ours", switch, "filter_instances",
+    ),
     _later("CONNECTION_MODE", _CONNECTION_MODES, "http-keep-alive", OTHER, "when connections are kept"),
     _later("COMPRESSION_ALGO", "WORD", "", OTHER, "compress answers"),
     _later("COMPRESSION_TYPE", "TYPES", "", OTHER, "what to compress"),

@@ -170,16 +170,16 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "proxyInstanceName",
         "service",
         "text",
-        "Accepted and shown; instances are not filtered.",
+        "With `FILTER_PROXY_INSTANCE_NAME`, a proxy takes the service only if this is its `PROXY_INSTANCE_NAME` in any "
+        "case, else takes it away.",
         last_wins=True,
     ),
     Parameter(
         "distribute",
         "service",
         "flag",
-        "Send the call on to every replica of the proxy.",
+        "Send the call on to every replica of the proxy, the addresses of `tasks.<SERVICE_NAME>`.",
         "false",
-        supported=False,
         last_wins=True,
     ),
     Parameter(

@@ -17,7 +17,7 @@ class Reading:
     Attributes:
         name: of the service.
         service: what is to be published; None if it is to be withdrawn.
-        withdraws: `replicas=0`: the service of this name goes.
+        withdraws: `replicas=0`, or it is for another instance: the service of this name goes.
         shown: DFP's JSON object of the service, as an accepted answer shows it.
         distribute: the call is to be sent on to every replica.
     """

@@ -118,10 +118,11 @@ class _Reader:
         destinations = tuple(self.destination(index, name, order_name) for index in given.indexes)
         balance = self.balance()
         replicas = self.replicas()
-        self.refuse(withdraws=replicas == 0)
+        withdraws = replicas == 0 or self.is_foreign()
+        self.refuse(withdraws)
         service = Service(name, order_name, destinations, balance, given.flag("isDefaultBackend"), given.parameters())
         shown = answers.service_object(given, self.separator)
-        if replicas == 0:
+        if withdraws:
             return Reading(name, None, True, shown, given.flag("distribute"))
         return Reading(name, service, False, shown, given.flag("distribute"))
 
@@ -223,6 +224,13 @@ class _Reader:
         if text and found is None:
             self.problem("replicas", 0, "must be a whole number; 0 takes the service away")
         return found
+
+    def is_foreign(self) -> bool:
+        """
+        Whether the service is for another instance. DFP left a former definition in force; here it goes (contract 8.5).
+        """
+        settings = self.settings
+        return settings.filter_instances and self.text("proxyInstanceName").lower() != settings.instance_name.lower()
 
     def balance(self) -> Balance:
         text = self.text("balance")

@@ -93,6 +93,14 @@ class Settings:
         api_token_file: file with the token that API calls must carry; empty: none.
         trusted_proxies: networks whose X-Forwarded-For is believed.
         in_swarm: names are asked as `tasks.<name>` whatever the resolver (DFP `MODE=swarm`).
+        service_name: name of the proxy's own Swarm service; `tasks.<it>` are its replicas.
+        swarm_listeners: host and port of each swarm listener that is asked for all services.
+        reload_interval_s: longest pause between two questions to a swarm listener.
+        reload_attempts: questions to each of several swarm listeners at that pace; one alone is asked until it answers.
+        repeat_reload: go on asking a swarm listener after its answer; only if it is the only one.
+        instance_name: which instance this is.
+        filter_instances: take only services whose `proxyInstanceName` is ours.
+        drain_wait_s: from the signal to end until listeners stop; `ready` says 503 meanwhile.
         limits: every bound.
     """
 
@@ -117,4 +125,12 @@ class Settings:
     api_token_file: str = ""
     trusted_proxies: tuple[str, ...] = ()
     in_swarm: bool = False
+    service_name: str = "proxy"
+    swarm_listeners: tuple[tuple[str, int], ...] = ()
+    reload_interval_s: float = 5.0
+    reload_attempts: int = 5
+    repeat_reload: bool = False
+    instance_name: str = "docker-flow"
+    filter_instances: bool = False
+    drain_wait_s: float = 0.0
     limits: Limits = field(default_factory=Limits)

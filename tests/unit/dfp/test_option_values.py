@@ -125,6 +125,35 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual(kinds.balance("hdr( Host ) use_domain_only"), Balance("hdr", ("Host", "use_domain_only")))
         self.assert_refused(kinds.balance, "", "hdr(", "hdr)x(", "round robin(", "(x)", "a\nb")
 
+    def test_listeners(self) -> None:
+        """
+        Swarm listeners are hosts, each with a port where it is not the usual one; twice the same is one.
+        """
+        given = {
+            "": (),
+            "swarm-listener": (("swarm-listener", 8080),),
+            "a, b:81,,a": (("a", 8080), ("b", 81)),
+            "10.0.0.1": (("10.0.0.1", 8080),),
+            "[fd00::1]:9,[fd00::2]": (("fd00::1", 9), ("fd00::2", 8080)),
+        }
+        self.assertEqual({text: kinds.hosts(text) for text in given}, given)
+        self.assert_refused(kinds.hosts, "a:x", "a:0", "a:65536", reason="give host or host:port")
+        self.assert_refused(kinds.hosts, "a b", "http://a", "fd00::1", "[x]", ":80")
+
+    def test_milliseconds(self) -> None:
+        """
+        DFP gives some times in milliseconds.
+        """
+        self.assertEqual((kinds.milliseconds("5000"), kinds.milliseconds("1")), (5.0, 0.001))
+        self.assert_refused(kinds.milliseconds, "0", "-1", "5s", "", "99999999999")
+
+    def test_host(self) -> None:
+        """
+        The name of a Swarm service, as a stack spells it.
+        """
+        self.assertEqual(kinds.host(" my_stack_proxy.1 "), "my_stack_proxy.1")
+        self.assert_refused(kinds.host, "", "a b", "a/b", "-a")
+
     def test_host_form(self) -> None:
         """
         DFP's words for comparing domains, blanks and case aside.

@@ -305,6 +305,22 @@ class RefusedTests(SynchronousTestCase):
             self.assertIn("not supported yet", found[row.name].reason)
         self.refused(f"{GOOD}&HTTPSONLY=true", "HTTPSONLY")
 
+    def test_other_instance(self) -> None:
+        """
+        With the filter, a service for another instance (or for none) goes, whatever else it asks for; mandatory
+        parameters are checked as always. Without the filter the name is only shown.
+        """
+        filtering = Settings(instance_name="Inner", filter_instances=True)
+        for extra, withdraws in (
+            ("&proxyInstanceName=iNNER", False),
+            ("&proxyInstanceName=outer&users=a:b", True),
+            ("", True),
+        ):
+            found = reading(f"{GOOD}{extra}", filtering)
+            self.assertEqual((found.withdraws, found.service is None), (withdraws, withdraws), extra)
+        self.assertRaises(InvalidService, reading, "serviceName=s", filtering)
+        self.assertFalse(reading(f"{GOOD}&proxyInstanceName=outer").withdraws)
+
     def test_off(self) -> None:
         """
         Values that mean "off", and values without effect in this mode, are fine.

@@ -138,6 +138,7 @@ class SettingsTests(SynchronousTestCase):
                 ),
                 state_dir="/var/lib/dfproxy",
                 in_swarm=True,
+                swarm_listeners=(("swarm-listener", 8080),),
                 separator="|",
                 host_form="hdr_dom(host)",
                 access_log="-",
@@ -321,11 +322,9 @@ class DeferredTests(SynchronousTestCase):
         """
         The log tells of what was given in vain, but not of defaults that DFP's image sets anyway.
         """
-        environment = {"CFG_TEMPLATE_PATH": "/cfg/tmpl/haproxy.tmpl", "ENABLE_H2": "True", "LISTENER_ADDRESS": "l"}
+        environment = {"CFG_TEMPLATE_PATH": "/cfg/tmpl/haproxy.tmpl", "ENABLE_H2": "True", "EXTRA_GLOBAL": "l"}
         lines = deferred({"docker": "unix:///x", "port": "1"}, environment, {"dfp_users": "me:secret"})
-        self.assertEqual(
-            [line.partition(":")[0] for line in lines], ["secret dfp_users", "--docker", "LISTENER_ADDRESS"]
-        )
+        self.assertEqual([line.partition(":")[0] for line in lines], ["secret dfp_users", "--docker", "EXTRA_GLOBAL"])
         self.assertIn("NOT IN FORCE", lines[0])
         self.assertNotIn("secret\n", "\n".join(lines) + "\n")
         self.assertNotIn("me:", "".join(lines))
