@@ -235,7 +235,7 @@ class Exchange:
         idle: list[ServerConnection] = server.idle
         while idle:
             connection = idle.pop()
-            if connection.may_take(self.request.method in IDEMPOTENT):
+            if self.request.method in IDEMPOTENT or connection.is_fresh():
                 self._send(connection)
                 return
             connection.close_idle()

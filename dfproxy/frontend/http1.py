@@ -123,6 +123,37 @@ class Http1Session(Protocol):
         watched: looked at by the wheel.
     """
 
+    # Slots instead of a dictionary: less memory to touch with many connections.
+    __slots__ = (
+        "_buffer",
+        "_chunked",
+        "_client_ended",
+        "_client_host",
+        "_client_port",
+        "_deadlines",
+        "_decoder",
+        "_exchange",
+        "_forwarded",
+        "_frontend",
+        "_head_begun",
+        "_holds",
+        "_keep_alive",
+        "_left",
+        "_limits",
+        "_lingered",
+        "_local_port",
+        "_request",
+        "_responding",
+        "_served",
+        "_server_ended",
+        "_traffic",
+        "_unsent",
+        "deadline",
+        "state",
+        "transport",
+        "watched",
+    )
+
     transport: Stream  # type: ignore[assignment]  # what we use of it
 
     def __init__(self, frontend: Frontend) -> None:
@@ -266,21 +297,10 @@ class Http1Session(Protocol):
             self._refuse(503)
             return
         self._exchange = exchange
-        exchange.begin(self._upstream_head(request, exchange.backend.prefix), pieces, not self._left, trailers)
-
-    def _upstream_head(self, request: RequestHead, prefix: bytes) -> bytes:
-        """
-        The head as the server gets it.
-        """
+        prefix = exchange.backend.prefix
         target = prefix + request.target if prefix else request.target
-        head = b"%b %b HTTP/1.1\r\n%b" % (request.method, target, request.kept)
-        if not request.version and not request.values(b"host"):
-            head += b"Host: %b\r\n" % request.host  # the server gets HTTP/1.1, which needs one (RFC 9112 3.2)
-        if request.body == CHUNKED:
-            head += b"Transfer-Encoding: chunked\r\n"
-        if request.upgrade:
-            head += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % request.upgrade
-        return head + self._forwarded
+        head = b"%b %b HTTP/1.1\r\n%b%b%b" % (request.method, target, request.kept, request.added, self._forwarded)
+        exchange.begin(head, pieces, not self._left, trailers)
 
     def _take_body(self, data: bytes) -> tuple[list[bytes], bytes, bytes]:
         """

@@ -162,7 +162,7 @@ def _head_of(request: Request) -> RequestHead:
     head.client_host = getattr(client, "host", "")
     head.client_port = getattr(client, "port", 0)
     head.local_port = getattr(request.getHost(), "port", 0)
-    head.upgrade = b""
+    head.upgrade = head.added = b""
     return head
 
 

@@ -126,10 +126,35 @@ class ServerConnection(Protocol):
         watched: looked at by the wheel.
     """
 
+    __slots__ = (
+        "_bodiless",
+        "_buffer",
+        "_deadlines",
+        "_decoder",
+        "_ended_at",
+        "_exchange",
+        "_interims",
+        "_keep_alive",
+        "_limits",
+        "_request_sent",
+        "_served",
+        "_writing_held",
+        "deadline",
+        "left",
+        "on_made",
+        "reading_held",
+        "server",
+        "state",
+        "timeout_s",
+        "transport",
+        "watched",
+    )
+
     transport: Stream  # type: ignore[assignment]  # what we use of it
-    on_made: Callable[[ServerConnection], None] | None = None
+    on_made: Callable[[ServerConnection], None] | None
 
     def __init__(self, server: LiveServer, limits: Limits, deadlines: Deadlines) -> None:
+        self.on_made = None
         self.server = server
         self.state = _IDLE
         self.left = 0
@@ -221,17 +246,10 @@ class ServerConnection(Protocol):
 
     # --- the pool's side -------------------------------------------------------------------------------------
 
-    def may_take(self, repeatable: bool) -> bool:
+    def is_fresh(self) -> bool:
         """
-        Whether an idle connection can be used for the next request.
-
-        Args:
-            repeatable: that request may be sent again should the server be gone.
+        Whether an idle connection can be used for a request that may not be repeated.
         """
-        if self.state is not _IDLE:
-            return False
-        if repeatable:
-            return True
         if self._deadlines.now - self._ended_at > FRESH_S or self.server.closes_early:
             return False
         waiting = select.poll()

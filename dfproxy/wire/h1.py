@@ -80,6 +80,7 @@ class RequestHead:
         version: 0 or 1, the minor version.
         section: all field lines as they came, each ending in CRLF.
         kept: the field lines that go on, each ending in CRLF.
+        added: field lines that the server gets besides: framing, a missing Host, the change of protocol.
         body: bytes of the body, or `NO_BODY`, or `CHUNKED`.
         keep_alive: the client wants to go on after the answer (RFC 9112 9.3).
         upgrade: protocol that the client offers to change to, in its own spelling; b"" if none.
@@ -90,6 +91,7 @@ class RequestHead:
     """
 
     __slots__ = (
+        "added",
         "body",
         "client_host",
         "client_port",
@@ -113,6 +115,7 @@ class RequestHead:
     version: int
     section: bytes
     kept: bytes
+    added: bytes
     body: int
     keep_alive: bool
     upgrade: bytes
@@ -191,7 +194,7 @@ def request_head(data: bytes, start: int, limit_bytes: int, limit_fields: int) -
     head.section = section
     head.version = version = 1 if minor == b"1" else 0
     head.body = NO_BODY
-    head.upgrade = b""
+    head.upgrade = head.added = b""
     head.expects_continue = False
     head.keep_alive = version == 1
     if len(section) > limit_fields * _LEAST_FIELD_BYTES and section.count(b"\n") > limit_fields:
@@ -208,10 +211,13 @@ def request_head(data: bytes, start: int, limit_bytes: int, limit_fields: int) -
         if host is None:
             if version == 1:
                 raise ClientProtocolError(400, "no Host")  # RFC 9112 3.2
-            host = b""
-        head.host = host
+            head.host = b""
+        else:
+            head.host = host
     else:
         _other_form(head, host)
+    if host is None:  # from HTTP/1.0; the server gets HTTP/1.1, which needs one (RFC 9112 3.2)
+        head.added += b"Host: %b\r\n" % head.host
     return head, end
 
 
@@ -267,6 +273,7 @@ def _special_fields(head: RequestHead, found: list[tuple[bytes, bytes]], lowered
         if lengths:
             raise ClientProtocolError(400, "both Content-Length and Transfer-Encoding")  # RFC 9112 6.3 item 3
         head.body = CHUNKED
+        head.added = b"Transfer-Encoding: chunked\r\n"
     if connection is not None:
         if b"close" in connection:
             head.keep_alive = False
@@ -274,7 +281,9 @@ def _special_fields(head: RequestHead, found: list[tuple[bytes, bytes]], lowered
             head.keep_alive = b"keep-alive" in connection
         if offered and version == 1 and b"upgrade" in connection:
             upgrade = b", ".join(_values(head.section, b"upgrade"))
-            head.upgrade = b"" if b"h2c" in upgrade.lower() else upgrade
+            if b"h2c" not in upgrade.lower():
+                head.upgrade = upgrade
+                head.added += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade
         dropped.update(word for word in connection if word and word not in _NEVER_NAMED)
     head.kept = _without(head.section, lowered, dropped)
     if lengths > 1:  # equal ones: one goes on
