@@ -184,6 +184,8 @@ class Child(ProcessProtocol):
 
         def answered(result: Message | Failure) -> Message | Failure:
             self._due.pop(answer, None)
+            if not isinstance(result, Failure):
+                self.heard = self.reactor.seconds()
             return result
 
         return answer.addBoth(answered)

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, LogEvent, eventAsText, globalLogBeginner
 from twisted.python.failure import Failure
@@ -175,8 +175,8 @@ class Worker:
         if self._plane is None or self._listeners is None:
             self._leave(0)
             return
-        over = self._listeners.stop()
-        over.addCallback(lambda _: self._plane.drain(deadline_s))
+        self._listeners.stop()
+        over: Deferred[Any] = maybeDeferred(self._plane.drain, deadline_s)
         # The data plane keeps the deadline; this one is for a data plane that does not.
         over.addTimeout(deadline_s + 1.0, self._reactor)
         over.addErrback(lambda failure: _tell("draining failed", failure))
