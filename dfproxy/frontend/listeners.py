@@ -130,4 +130,4 @@ def cannot_bind(listener: Listener, error: object) -> Problem:
         "Address already in use": "another process listens there; stop it or choose another port",
         "Cannot assign requested address": "this machine does not have that address",
     }.get(reason, "choose another address")
-    return Problem("listener", f"{listener.address or '0.0.0.0'}:{listener.port}", f"{reason}: {hint}")  # noqa: S104
+    return Problem("listener", f"{listener.address or '0.0.0.0'}:{listener.port}", f"{reason}: {hint}")  # noqa: S104  shown, not bound
