@@ -153,11 +153,13 @@ class ChannelTests(ChannelCase):
             self.addCleanup(os.close, fd)
         large = Fault("x" * 3_000_000)
         self.left.send(large, descriptors=(reading,))
-        self.left.send(Beat())
+        self.left.send(Beat(), descriptors=(writing,))
         self.assertGreater(self.left.unsent_bytes, 0)
         self.pump.pump()
         self.assertEqual(self.heard, [(large, 0), (Beat(), 0)])
-        self.assertEqual(len(self.descriptors), 1)
+        # Each descriptor came once, with its own message.
+        os.write(self.descriptors[1], b"x")
+        self.assertEqual(os.read(self.descriptors[0], 1), b"x")
         self.assertEqual(self.left.unsent_bytes, 0)
         self.assertEqual(self.pump.writers, [])
 
