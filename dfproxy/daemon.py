@@ -41,6 +41,11 @@ from dfproxy.workers.leader import WorkerSet
 
 log = Logger()
 
+ASK_S = 5.0
+"""
+Seconds between two looks at what the workers have put in quarantine.
+"""
+
 GC_THRESHOLDS = (50000, 20, 100)
 """
 As in workers: with 10,000 services alive a full collection stops everything for a twentieth of a second.
@@ -104,6 +109,9 @@ class ProxyService(TwistedService):
         self.names = Names(reactor, settings, self.data_plane, DnsAddresses(reactor, settings.in_swarm))
         self.publisher = Publisher(self.data_plane, self.names, reactor)
         self.api_port: IListeningPort | None = None
+        self._quarantined: dict[str, str] = {}
+        self._asking = LoopingCall(self._ask_quarantine)
+        self._asking.clock = reactor
         self._at_start: Deferred[Any] | None = None
 
     # --- life ------------------------------------------------------------------------------------------------
@@ -148,6 +156,7 @@ class ProxyService(TwistedService):
                 log.critical("cannot serve: {reason}", reason=str(error))
                 self._reactor.stop()
                 return
+        self._asking.start(ASK_S).addErrback(lambda failure: log.failure("asking the workers failed", failure))
         for query in self.settings.services:
             pairs = services_of_query(query)
             yield maybeDeferred(self._publish_at_start, pairs).addErrback(
@@ -171,6 +180,8 @@ class ProxyService(TwistedService):
         End gracefully: accept nothing more, let what is under way finish, then end. A second signal ends at once.
         """
         yield maybeDeferred(TwistedService.stopService, self)
+        if self._asking.running:
+            self._asking.stop()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._at_once)
         if self.api_port is not None:
@@ -205,7 +216,13 @@ class ProxyService(TwistedService):
             data_plane=self.data_plane,
             clock=self._reactor,
             ready=self._ready,
+            quarantined=lambda: self._quarantined,
         )
+
+    @inlineCallbacks
+    def _ask_quarantine(self) -> Generator[Deferred[Any], Any, None]:
+        answers = yield self.data_plane.query("quarantine", None)
+        self._quarantined = {name: reason for answer in answers if answer for name, reason in answer.items()}
 
     def _ready(self) -> dict[str, str]:
         reason = self._workers.degraded if self._workers is not None else ""

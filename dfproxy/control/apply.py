@@ -78,7 +78,7 @@ class LocalDataPlane:
     Attributes:
         site: as given.
         quarantined: services that could not be loaded, with the reason.
-        ask_names: called with service and index when all its connections fail; None: nobody to ask.
+        ask_names: called with service and index when a connection failed; None: nobody to ask.
     """
 
     def __init__(
@@ -166,7 +166,13 @@ class LocalDataPlane:
 
     def _backend(self, service: Service, destination: Destination, balancer: IBalancer) -> LiveBackend:
         traffic = self._traffic
-        return LiveBackend(service, destination, balancer, traffic.clock, traffic.connector.try_connect)
+        backend = LiveBackend(service, destination, balancer, traffic.clock, traffic.connector.try_connect)
+        backend.ask = self._ask
+        return backend
+
+    def _ask(self, backend: LiveBackend) -> None:
+        if self.ask_names is not None:
+            self.ask_names(backend.service.name, backend.destination.index)
 
     def _balancer(self, balance: Balance, prepared: _Prepared, name: str) -> IBalancer:
         try:

@@ -122,6 +122,7 @@ class LiveBackend:
         tally: what is not counted at a server.
         prefix: put before each request target; b"" but for a fixed route.
         waiting: exchanges that wait for its lone server.
+        ask: called when a connection failed: perhaps the servers are others by now; None: nobody to ask.
         server_timeout_s: own limit for a silent server, or None.
         tunnel_timeout_s: own limit for an idle tunnel, or None.
     """
@@ -131,6 +132,7 @@ class LiveBackend:
         "_departed",
         "_epoch",
         "_try_connect",
+        "ask",
         "balancer",
         "destination",
         "pick",
@@ -158,6 +160,7 @@ class LiveBackend:
         self._try_connect = try_connect
         self._departed: dict[tuple[str, int], tuple[float, LiveServer]] = {}
         self._epoch = -1
+        self.ask: Callable[[LiveBackend], None] | None = None
         self.servers: tuple[LiveServer, ...] = ()
         self.usable: tuple[LiveServer, ...] = ()
         self.tally = Tally()
@@ -247,6 +250,8 @@ class LiveBackend:
         """
         A connection to this server could not be had.
         """
+        if self.ask is not None:
+            self.ask(self)
         if server.record.failed() and server.present:
             log.warn(
                 "server {server} ({host}:{port}) of {backend} is left out: {failures} connections failed in a row",
