@@ -27,6 +27,7 @@ from dfproxy.interfaces import IDataPlane, INames
 from dfproxy.model.service import Destination, Endpoint, Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Membership, ServerAddress
+from dfproxy.observe.prometheus import Measure, counter, gauge
 
 FIRST_ANSWER_S = 1.0
 """
@@ -98,10 +99,16 @@ class AddressSource(Protocol):
     """
 
     questions: int
+    foreign: int
 
     def ask(self, name: str) -> Deferred[Answer]:
         """
         Learn the addresses of a name. The Deferred never fails.
+        """
+
+    def tasks_of(self, service: str) -> Deferred[Answer]:
+        """
+        Learn the addresses of the tasks of a Swarm service, and nothing less. The Deferred never fails.
         """
 
     def stop(self) -> Deferred[None]:
@@ -152,6 +159,9 @@ class Names:
         self._tokens_at = reactor.seconds()
         self._questions_seen = resolver.questions
         self._stopped = False
+        self._asked = 0
+        self._late_s = 0.0
+        self._failures = 0
 
     def start(self) -> None:
         """
@@ -273,6 +283,51 @@ class Names:
         """
         return {name.name: name.reason for name in self._names.values() if name.users and not name.addresses}
 
+    @property
+    def unasked(self) -> int:
+        """
+        How many names in use have not had any answer yet: after a start with many services that takes a while.
+        """
+        return sum(bool(name.users) and not name.answered for name in self._names.values())
+
+    def tasks_of(self, service: str) -> Deferred[Answer]:
+        """
+        The addresses of the tasks of a Swarm service, from fixed names or DNS. The Deferred never fails.
+        """
+        fixed = self._fixed.get(usual_form(f"tasks.{service}"))
+        return succeed(Answer(Verdict.FOUND, fixed)) if fixed is not None else self._resolver.tasks_of(service)
+
+    def gone_s(self, service: str) -> float:
+        """
+        For how long, in seconds, every name of a service in force has been said not to exist; 0.0 if it is not so.
+
+        That DNS fails says nothing about a name; an address, or a fixed name, is always there.
+        """
+        since = float("-inf")
+        for index in self._indexes.get(service, ()):
+            for part in self._kept[service, index].parts:
+                if part.name is None or part.name.absent_since is None:
+                    return 0.0
+                since = max(since, part.name.absent_since)
+        return self._clock.seconds() - since if since > float("-inf") else 0.0
+
+    def measures(self) -> Iterable[Measure]:
+        """
+        How asking goes, for `/metrics`.
+        """
+        names = list(self._names.values())
+        overdue = max((self._clock.seconds() - name.due for name in names if name.due is not None), default=0.0)
+        late = (("_sum", round(self._late_s, 3)), ("_count", self._asked))
+        return (
+            gauge("dfproxy_dns_names", "Names in use that are asked.", sum(bool(name.users) for name in names)),
+            gauge("dfproxy_dns_names_unresolved", "Names in use without an address.", len(self.unresolved())),
+            counter("dfproxy_dns_questions_total", "Questions sent.", self._resolver.questions),
+            counter("dfproxy_dns_failures_total", "Answers that said nothing, or none.", self._failures),
+            counter("dfproxy_dns_foreign_addresses_total", "Addresses of no network of ours.", self._resolver.foreign),
+            Measure("dfproxy_dns_lateness_seconds", "summary", "From when a name was due to its question.", late),
+            gauge("dfproxy_dns_overdue_seconds", "How long the longest-waiting name is due.", max(0.0, overdue)),
+        )
+
     # --- destinations ---
 
     def _parts(self, destination: Destination) -> tuple[Part, ...]:
@@ -285,6 +340,8 @@ class Names:
         """
         name = usual_form(endpoint.host)
         fixed = self._fixed.get(name)
+        if fixed is None and "." not in name:
+            fixed = self._fixed.get(f"tasks.{name}")
         if fixed is None and (address := literal(endpoint.host)):
             fixed = (address,)
         if fixed is not None:
@@ -416,6 +473,8 @@ class Names:
                 continue  # asked earlier, or moved: a younger entry stands for it
             name.due = None
             if name.users or name.waiting:
+                self._asked += 1
+                self._late_s += now - at
                 self._ask(name, now)
                 self._spend()
             elif now < name.wanted_until:
@@ -464,6 +523,7 @@ class Names:
         if self._stopped:
             return
         now = self._clock.seconds()
+        self._failures += answer.verdict is Verdict.FAILED
         changed = self._learn(name, answer, now)
         name.answered = True
         waiting, name.waiting = name.waiting, []

@@ -33,6 +33,7 @@ from dfproxy.discovery.addresses import (
     preferred,
     usual_form,
 )
+from dfproxy.discovery.networks import OwnNetworks
 
 ROUNDS_S = (0.4, 1.0, 2.0)
 """
@@ -49,6 +50,16 @@ SOCKETS_LIMIT = 64
 """
 UDP sockets open at once. Below it each question has a random port of its own (RFC 5452); above it sockets are shared,
 so that hanging questions cannot use up the descriptors.
+"""
+
+TASKS_KNOWN = 20_000
+"""
+Names remembered to have tasks: the services of two large Swarms.
+"""
+
+WARNED = 1000
+"""
+Names remembered to have been warned of.
 """
 
 RECHECK_S = 1.0
@@ -119,6 +130,7 @@ class DnsAddresses:
 
     Attributes:
         questions: datagrams sent so far, for who keeps a rate.
+        foreign: addresses dropped so far, since no task can have them.
     """
 
     def __init__(
@@ -129,6 +141,7 @@ class DnsAddresses:
         resolv_conf: str = "/etc/resolv.conf",
         hosts: str = "/etc/hosts",
         random: Random | None = None,
+        networks: OwnNetworks | None = None,
     ) -> None:
         """
         Args:
@@ -138,8 +151,13 @@ class DnsAddresses:
             resolv_conf: path of the file that names servers, search domains and `ndots`.
             hosts: path of the file with fixed names.
             random: only source of chance; None: seeded by the system.
+            networks: where tasks are; None: the networks of this machine.
         """
         self.questions = 0
+        self.foreign = 0
+        self._networks = networks or OwnNetworks(reactor)
+        self._have_tasks: dict[str, None] = {}
+        self._warned: dict[str, tuple[str, ...]] = {}
         self._reactor = reactor
         self._in_swarm = in_swarm
         self._servers = servers
@@ -167,9 +185,61 @@ class DnsAddresses:
         plain = _Search(self, forms(name, file), file.servers)
         if not has_tasks_form(name, file, self._in_swarm):
             return plain.start()
-        # Side by side: Docker hands names that it does not know to outer servers, which may never answer.
-        tasks = _Search(self, (f"tasks.{usual_form(name)}",), file.servers)
-        return gatherResults([tasks.start(), plain.start()]).addCallback(_better)
+        tasks = self._tasks(usual_form(name), file.servers)
+        if usual_form(name) not in self._have_tasks:
+            # Side by side: Docker hands names that it does not know to outer servers, which may never answer.
+            return gatherResults([tasks, plain.start()]).addCallback(_better)
+
+        def known(answer: Answer) -> Answer | Deferred[Answer]:
+            if answer.verdict is Verdict.FOUND:
+                return answer
+            return plain.start().addCallback(lambda other: _better([answer, other]))
+
+        # What had tasks the last time is asked with one question, not two.
+        return tasks.addCallback(known)
+
+    def tasks_of(self, service: str) -> Deferred[Answer]:
+        """
+        Learn the addresses of the tasks of a Swarm service, and nothing less.
+
+        Returns:
+            Deferred: an `Answer`, within some seconds. Never fails.
+        """
+        name = usual_form(service)
+        listed = self._hosts.value.get(f"tasks.{name}")
+        if listed:
+            return succeed(Answer(Verdict.FOUND, listed))
+        return self._tasks(name, self._servers or self._resolv_conf.value.servers)
+
+    def _tasks(self, name: str, servers: tuple[tuple[str, int], ...]) -> Deferred[Answer]:
+        """
+        Ask for `tasks.<name>`; addresses outside of our networks are none of its tasks.
+        """
+
+        def known(answer: Answer) -> Answer:
+            kept = tuple(address for address in answer.addresses if self._networks.holds(address))
+            dropped = tuple(address for address in answer.addresses if address not in kept)
+            self.foreign += len(dropped)
+            if dropped and self._warned.get(name) != dropped:
+                if len(self._warned) >= WARNED:
+                    self._warned.clear()
+                self._warned[name] = dropped
+                log.warn(
+                    "tasks.{name}: {addresses} dropped: not in a network of ours, so no task of the Swarm",
+                    name=name,
+                    addresses=", ".join(dropped[:10]),
+                )
+            if kept:
+                if len(self._have_tasks) >= TASKS_KNOWN:
+                    self._have_tasks.clear()
+                self._have_tasks[name] = None
+                return Answer(answer.verdict, kept, answer.reason, answer.certain)
+            self._have_tasks.pop(name, None)
+            if dropped:
+                return Answer(Verdict.ABSENT, (), "its addresses are in no network of ours")
+            return answer
+
+        return _Search(self, (f"tasks.{name}",), servers).start().addCallback(known)
 
     def stop(self) -> Deferred[None]:
         """

@@ -58,6 +58,38 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """
+    A metric that some part of the control plane tells of itself.
+
+    Attributes:
+        name: as scraped.
+        type: `counter`, `gauge` or `summary`.
+        help: one line.
+        samples: what follows the name (labels in braces, or the suffix of a summary) and the value.
+    """
+
+    name: str
+    type: str
+    help: str
+    samples: tuple[tuple[str, float], ...]
+
+
+def gauge(name: str, text: str, value: float) -> Measure:
+    """
+    A number that rises and falls.
+    """
+    return Measure(name, "gauge", text, (("", value),))
+
+
+def counter(name: str, text: str, value: float) -> Measure:
+    """
+    A number that only grows.
+    """
+    return Measure(name, "counter", text, (("", value),))
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
     """
     What is told beside the counters.
@@ -73,6 +105,7 @@ class Condition:
         backends_up: backend -> whether it has a server.
         calls_running: control calls under way.
         calls_waiting: control calls that wait for their turn.
+        measures: what parts of the control plane tell of themselves.
     """
 
     revision: int
@@ -85,6 +118,7 @@ class Condition:
     backends_up: Mapping[str, bool] = field(default_factory=dict)
     calls_running: int = 0
     calls_waiting: int = 0
+    measures: tuple[Measure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,3 +330,6 @@ def _own_condition(condition: Condition) -> Iterator[str]:
         "Always 1; services that could not be loaded, and why.",
         (f'{{service="{escape(name)}",reason="{escape(reason)}"}} 1' for name, reason in condition.quarantined.items()),
     )
+    for measure in condition.measures:
+        head = f"# HELP {measure.name} {measure.help}\n# TYPE {measure.name} {measure.type}\n"
+        yield head + "".join(f"{measure.name}{suffix} {value}\n" for suffix, value in measure.samples)

@@ -36,6 +36,7 @@ class Book:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.questions = 0
+        self.foreign = 2
         self.cost = 1
         self.known: dict[str, Answer] = {}
         self.waiting: dict[str, Deferred[Answer]] = {}
@@ -50,6 +51,9 @@ class Book:
             return succeed(self.known[name])
         self.waiting[name] = Deferred()
         return self.waiting[name]
+
+    def tasks_of(self, service: str) -> Deferred[Answer]:
+        return succeed(self.known.get(f"tasks.{service}", ABSENT))
 
     def answer(self, name: str, answer: Answer) -> None:
         self.waiting.pop(name).callback(answer)
@@ -470,6 +474,116 @@ class AnswerTests(NamesCase):
         self.assertEqual(events[0]["reason"], "no answer in time")
 
 
+class TasksTests(NamesCase):
+    """
+    Tasks of Swarm services.
+    """
+
+    def test_fixed(self) -> None:
+        """
+        A name given for tasks stands for them, and for the service where that is asked by its tasks.
+        """
+        names = self.make(names=(("tasks.proxy", ("127.0.0.3", "127.0.0.2")), ("both", ("127.0.0.9",))))
+        answer = self.successResultOf(names.tasks_of("Proxy"))
+        self.assertEqual(answer, found("127.0.0.3", "127.0.0.2"))
+        [membership] = self.successResultOf(names.first_servers((service("s", "proxy"),)))
+        self.assertEqual(membership.servers, servers("127.0.0.2", "127.0.0.3"))
+        self.assertEqual(self.book.asked, [])
+
+    def test_asked(self) -> None:
+        """
+        Other names are asked; the plain name is no replacement.
+        """
+        self.book.known.update({"proxy": found("10.0.0.1"), "tasks.two": found("10.0.0.2")})
+        self.assertEqual(self.successResultOf(self.names.tasks_of("proxy")), ABSENT)
+        self.assertEqual(self.successResultOf(self.names.tasks_of("two")), found("10.0.0.2"))
+
+
+class GoneTests(NamesCase):
+    """
+    Services that nobody knows any more.
+    """
+
+    def test_gone(self) -> None:
+        """
+        The time counts from when the last of its names was first said not to exist.
+        """
+        self.book.known.update(a=ABSENT, b=found("10.0.0.1"))
+        self.publish(service("s", "", 80, Endpoint("a", 80), Endpoint("b", 80)))
+        self.run_for(30, 0.5)
+        self.assertEqual(self.names.gone_s("s"), 0.0)
+        self.book.known["b"] = ABSENT
+        self.run_for(40, 0.5)
+        self.assertTrue(37 < self.names.gone_s("s") <= 40, self.names.gone_s("s"))
+        self.book.known["a"] = found("10.0.0.2")
+        self.run_for(31, 0.5)
+        self.assertEqual(self.names.gone_s("s"), 0.0)
+
+    def test_not_gone(self) -> None:
+        """
+        That DNS fails, a fixed address, and a service that is not in force say nothing.
+        """
+        self.book.known.update(dark=FAILED)
+        self.publish(service("d", "dark"), service("l", "10.0.0.1"))
+        self.run_for(40, 0.5)
+        self.assertEqual([self.names.gone_s(name) for name in ("d", "l", "nobody")], [0.0, 0.0, 0.0])
+
+    def test_failure_begins_anew(self) -> None:
+        """
+        Once DNS has failed, the time begins anew: nobody knows what was in between.
+        """
+        self.book.known.update(a=ABSENT)
+        self.publish(service("s", "a"))
+        self.run_for(40, 0.5)
+        self.book.known.update(a=FAILED)
+        self.run_for(31, 0.5)
+        self.assertEqual(self.names.gone_s("s"), 0.0)
+        self.book.known.update(a=ABSENT)
+        self.run_for(31, 0.5)
+        self.assertTrue(0 < self.names.gone_s("s") < 32)
+
+
+class MeasureTests(NamesCase):
+    """
+    What `/metrics` is told.
+    """
+
+    def measured(self) -> dict[str, float]:
+        return {measure.name + end: value for measure in self.names.measures() for end, value in measure.samples}
+
+    def test_measures(self) -> None:
+        """
+        Names, those without address, questions, failures, dropped addresses, and how late names are asked.
+        """
+        self.book.known.update(a=found("10.0.0.1"), b=FAILED)
+        self.publish(service("a"), service("b"))
+        measured = self.measured()
+        self.assertEqual(measured["dfproxy_dns_names"], 2)
+        self.assertEqual(measured["dfproxy_dns_names_unresolved"], 1)
+        self.assertEqual(measured["dfproxy_dns_questions_total"], 2)
+        self.assertEqual(measured["dfproxy_dns_failures_total"], 1)
+        self.assertEqual(measured["dfproxy_dns_foreign_addresses_total"], 2)
+        self.assertEqual(measured["dfproxy_dns_lateness_seconds_count"], 2)
+        self.assertEqual(measured["dfproxy_dns_lateness_seconds_sum"], 0)
+
+    def test_lateness(self) -> None:
+        """
+        A thousand new names at once are asked at the allowed rate; that they wait is told, and passes.
+        """
+        many = tuple(service(f"s{number}") for number in range(1000))
+        for each in many:
+            self.book.known[each.name] = found("10.0.0.1")
+        self.names.first_servers(many)
+        self.names.keep(many)
+        self.assertEqual(self.names.unasked, 1000 - BURST)
+        self.run_for(1)
+        self.assertAlmostEqual(self.measured()["dfproxy_dns_overdue_seconds"], 1.0)
+        self.run_for(3)
+        measured = self.measured()
+        self.assertEqual(self.names.unasked, 0)
+        self.assertGreater(measured["dfproxy_dns_lateness_seconds_sum"], 500)
+
+
 class RhythmTests(NamesCase):
     """
     When names are asked.
@@ -610,21 +724,21 @@ class RealTests(TestCase):
         """
         A published name has the servers that DNS tells, and follows it after a failed connect.
         """
-        self.server.zone.addresses["tasks.web"] = ["10.0.0.2", "10.0.0.1"]
+        self.server.zone.addresses["tasks.web"] = ["127.0.0.2", "127.0.0.1"]
         plane = Plane()
         asker = DnsAddresses(reactor, True, (self.server.address,), "/dev/null", "/dev/null")
         names = Names(reactor, Settings(in_swarm=True), plane, asker)
         names.start()
         self.addCleanup(names.stop)
         [first] = yield names.first_servers((service("web"),))
-        self.assertEqual(first.servers, servers("10.0.0.1", "10.0.0.2"))
+        self.assertEqual(first.servers, servers("127.0.0.1", "127.0.0.2"))
         names.keep((service("web"),))
         told: Deferred[Membership] = Deferred()
         plane.members = told.callback  # type: ignore[method-assign]  # wait for the push instead of noting it
-        self.server.zone.addresses["tasks.web"] = ["10.0.0.3"]
+        self.server.zone.addresses["tasks.web"] = ["127.0.0.3"]
         names.ask_now("web", 0)
         membership = yield told.addTimeout(5, reactor)
-        self.assertEqual(membership.servers, servers("10.0.0.3"))
+        self.assertEqual(membership.servers, servers("127.0.0.3"))
         self.assertGreater(self.server.zone.asked["tasks.web", wire.A], 1)
 
     @inlineCallbacks

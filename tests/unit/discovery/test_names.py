@@ -5,17 +5,20 @@ Tests of `dfproxy.discovery.names` against a real DNS server on loopback.
 from __future__ import annotations
 
 import os
+from ipaddress import ip_interface
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 from twisted.names import dns
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from dfproxy.discovery import names
 from dfproxy.discovery.addresses import Answer, Verdict, parse_hosts
 from dfproxy.discovery.names import SOCKETS_LIMIT, DnsAddresses, Watched
+from dfproxy.discovery.networks import OwnNetworks
 from tests.unit.discovery.dns_server import DnsServer
 
 
@@ -38,7 +41,8 @@ class DnsTests(TestCase):
             paths.append(self.mktemp())
             with open(paths[-1], "w") as file:
                 file.write(text)
-        made = DnsAddresses(reactor, in_swarm, (self.server.address,), *paths)
+        swarm = OwnNetworks(reactor, lambda: (ip_interface("10.0.0.77/8"), ip_interface("fd00::77/64")))
+        made = DnsAddresses(reactor, in_swarm, (self.server.address,), *paths, networks=swarm)
         self.addCleanup(made.stop)
         return made
 
@@ -135,6 +139,51 @@ class DnsTests(TestCase):
         self.zone.addresses.update({"web": ["10.0.0.1"], "a.b": ["10.0.0.2"], "tasks.a.b": ["10.0.0.3"]})
         yield self.assert_answer(self.make(in_swarm=True).ask("web"), "10.0.0.1")
         yield self.assert_answer(self.make(in_swarm=True).ask("a.b"), "10.0.0.2")
+
+    @inlineCallbacks
+    def test_foreign_tasks(self) -> Any:
+        """
+        A resolver that makes up addresses for names it does not know: those that no task of ours can have are dropped,
+        with one warning; where nothing is left, the plain name counts, wherever it leads.
+        """
+        self.zone.addresses.update({"tasks.web": ["10.0.0.2", "6.6.6.6"], "tasks.out": ["6.6.6.6"], "out": ["7.7.7.7"]})
+        said: list[str] = []
+        globalLogPublisher.addObserver(observer := lambda event: said.append(event.get("addresses", "")))
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        asker = self.make(in_swarm=True)
+        yield self.assert_answer(asker.ask("web"), "10.0.0.2")
+        yield self.assert_answer(asker.ask("web"), "10.0.0.2")
+        yield self.assert_answer(asker.ask("out"), "7.7.7.7")
+        self.assertEqual([text for text in said if text], ["6.6.6.6", "6.6.6.6"])
+        self.assertEqual(asker.foreign, 3)
+        answer = yield asker.tasks_of("out")
+        self.assertEqual((answer.verdict, answer.addresses), (Verdict.ABSENT, ()))
+        self.assertIn("no network of ours", answer.reason)
+
+    @inlineCallbacks
+    def test_one_question_for_tasks(self) -> Any:
+        """
+        A service whose tasks are known is asked by one question; when it has no tasks any more, by its plain name.
+        """
+        self.zone.addresses.update({"web": ["10.0.0.1"], "tasks.web": ["10.0.0.2"]})
+        asker = self.make(in_swarm=True)
+        for _ in range(3):
+            yield self.assert_answer(asker.ask("Web"), "10.0.0.2")
+        self.assertEqual((self.zone.asked["web", dns.A], self.zone.asked["tasks.web", dns.A]), (1, 3))
+        del self.zone.addresses["tasks.web"]
+        yield self.assert_answer(asker.ask("web"), "10.0.0.1")
+
+    @inlineCallbacks
+    def test_replicas(self) -> Any:
+        """
+        Who wants the tasks of a service gets no other address, whatever the resolver; the hosts file comes first.
+        """
+        self.zone.addresses.update({"proxy": ["10.0.0.1"], "tasks.proxy": ["10.0.0.3", "10.0.0.2"]})
+        yield self.assert_answer(self.make().tasks_of("Proxy"), "10.0.0.2", "10.0.0.3")
+        yield self.assert_answer(self.make(hosts="9.9.9.9 tasks.proxy\n").tasks_of("proxy"), "9.9.9.9")
+        del self.zone.addresses["tasks.proxy"]
+        answer = yield self.make().tasks_of("proxy")
+        self.assertEqual(answer.verdict, Verdict.ABSENT)
 
     @inlineCallbacks
     def test_tasks_unknown(self) -> Any:

@@ -4,13 +4,15 @@ Counters as Prometheus text.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.observe.metrics import FIELDS
-from dfproxy.observe.prometheus import Condition, Totals, escape, exposition, gathered
+from dfproxy.observe.prometheus import Condition, Measure, Totals, counter, escape, exposition, gathered, gauge
 
 NOTHING = Condition(revision=0, digest="0" * 32, services=0, routes=0, workers=1, workers_alive=1)
 
@@ -130,6 +132,21 @@ class ExpositionTests(SynchronousTestCase):
         for part in exposition(totals, NOTHING):
             self.assertLessEqual(part.count("\n"), 80)
             self.assertTrue(not part or part.endswith("\n"))
+
+    def test_measures(self) -> None:
+        """
+        What parts of the control plane tell of themselves stands beside the counters.
+        """
+        told = (
+            gauge("dfproxy_g", "G.", 1.5),
+            counter("dfproxy_c_total", "C.", 3),
+            Measure("dfproxy_s", "summary", "S.", (("_sum", 0.25), ("_count", 2))),
+            Measure("dfproxy_l", "gauge", "L.", (('{a="x"}', 1), ('{a="y"}', 0))),
+        )
+        found = parsed([], replace(NOTHING, measures=told))
+        names = ("dfproxy_g", "dfproxy_c_total", "dfproxy_s_sum", "dfproxy_s_count")
+        self.assertEqual([found[name, ()] for name in names], [1.5, 3, 0.25, 2])
+        self.assertEqual([found["dfproxy_l", (("a", letter),)] for letter in "xy"], [1, 0])
 
     @given(st.text(max_size=40), st.text(max_size=40))
     def test_any_name(self, service: str, reason: str) -> None:
