@@ -5,8 +5,8 @@ An exchange joins a `Downstream` (the client's side of one request, whatever its
 It picks the server, retries, counts, and ends exactly once. It keeps the backend with which it began, whatever changes
 meanwhile. What it holds is let go when it ends, so that no cycle stays behind.
 
-Longer than other modules: each of its parts (request, attempts, answer, tunnel, end) moves the same state. What can
-stand alone does: retries' rules, splicing, the client's side.
+Longer than other modules, but one thing: each of its parts (request, attempts, answer, tunnel, end) moves the same
+state. What can stand alone does: retries' rules, splicing, the client's side.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from dfproxy.model.ending import (
     NO_SERVER,
     SERVER_GARBAGE,
     TUNNEL_CLOSED,
+    TUNNEL_IDLE,
     Ending,
 )
 from dfproxy.upstream.http1 import ServerConnection
@@ -151,6 +152,8 @@ class Exchange:
                 connection.transport.writeSequence(framed)
             if ended:
                 connection.request_sent()
+            elif self.responding:
+                connection.deadline = self.traffic.deadlines.now + connection.timeout_s  # as HAProxy: both ways count
             if self._pieces is not None:
                 self._remember(framed)
             if self.request.body - self.bytes_in >= LEAST_BYTES and self._upload is None:
@@ -266,7 +269,7 @@ class Exchange:
             if self._pieces_bytes > REPLAY_BYTES:
                 self._pieces = None
                 self._pieces_bytes = -1
-        if not request_ended:
+        if not request_ended and not connection.writing_held:
             self.downstream.resume_request()
 
     def connect_failed(self, server: LiveServer, timed_out: bool) -> None:
@@ -392,7 +395,7 @@ class Exchange:
         assert server is not None
         if self.tunnelling:
             downstream = self.downstream
-            self._finish(TUNNEL_CLOSED)
+            self._finish(TUNNEL_IDLE if ending is TUNNEL_IDLE else TUNNEL_CLOSED)
             downstream.cut()
             return
         again = fresh and not self.responding and self._pieces_bytes >= 0 and self.request.method in IDEMPOTENT
@@ -409,11 +412,12 @@ class Exchange:
         connection = self.connection
         assert connection is not None
         offered = self.request.upgrade.lower()
-        if not offered or head.upgrade.lower() not in [word.strip() for word in offered.split(b",")]:
+        words = [word.strip() for word in offered.split(b",")]
+        if not offered or head.upgrade.lower() not in words or not self.request_ended:
             self.responding = False
             self.connection = None
             connection.give_up()
-            self._fail(SERVER_GARBAGE)  # RFC 9110 15.2.2: only what was offered
+            self._fail(SERVER_GARBAGE)  # RFC 9110 7.8: only what was offered, once all was received
             return
         self.tunnelling = True
         limit = self.backend.tunnel_timeout_s
@@ -436,6 +440,15 @@ class Exchange:
         """
         if self.connection is not None:
             self.connection.end_sending()
+
+    def tunnel_ended(self) -> None:
+        """
+        Both sides have ended; what was sent last still arrives.
+        """
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.tunnel_ended()
+            self._finish(TUNNEL_CLOSED)
 
     def switched(self, data: bytes) -> None:
         self.bytes_out += len(data)
@@ -480,6 +493,8 @@ class Exchange:
             connection.give_up()
         if self.server is not None and not self.tunnelling:
             self.server.client_aborts += 1
+        if not self.responding:
+            self.status = ending.status
         self._finish(TUNNEL_CLOSED if self.tunnelling else ending)
 
     def _fail(self, ending: Ending) -> None:

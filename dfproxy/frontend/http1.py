@@ -4,7 +4,7 @@ A session: one HTTP/1 client connection, one request after the other.
 It reads heads and bodies, hands each request to the resource as an exchange, and writes what the exchange says. Clients
 may pipeline: what comes early waits, one exchange at a time. Everything ambiguous is answered 400 and closed.
 
-Longer than other modules: it is one connection's state, and every part of it would need all of its fields.
+Longer than other modules, but one thing: one connection's state, and every part of it would need all of its fields.
 
 Source: RFC 9112; HAProxy `timeout http-request`, `timeout http-keep-alive`, `timeout client`.
 """
@@ -26,7 +26,7 @@ from dfproxy.errors import ClientProtocolError
 from dfproxy.exchange.exchange import Exchange
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.frontend.answers import answer
-from dfproxy.model.ending import CLIENT_GONE, CLIENT_STALLED, REQUEST_BODY_TIMEOUT, Ending
+from dfproxy.model.ending import BAD_REQUEST, CLIENT_GONE, CLIENT_STALLED, REQUEST_BODY_TIMEOUT, Ending
 from dfproxy.transport import Stream
 from dfproxy.wire.framing import CHUNKED, ChunkedDecoder, ChunkError, chunk
 from dfproxy.wire.h1 import RequestHead, ResponseHead, request_head, trailer_fields
@@ -56,8 +56,8 @@ How often it is then looked whether it has reset, in seconds, until there is an 
 _PROBE = b"HTTP/1.1 102 Processing\r\n\r\n"
 _JOIN_BYTES = 16384  # up to here one copy is cheaper than a vector of buffers
 
-_BY_SERVER, _BY_PIPELINE, _BY_SPLICE = 1, 2, 4  # who holds the reading
-_BY_ALL = 7
+_BY_SERVER, _BY_PIPELINE, _BY_SPLICE, _BY_ANSWER = 1, 2, 4, 8  # who holds the reading
+_BY_ALL = 15
 
 
 class Resource(Interface):
@@ -227,6 +227,8 @@ class Http1Session(Protocol):
             self._exchange.client_half_closed()
             self._end_tunnel()
         elif self.state is _EXCHANGE and not self._left:
+            if self._responding and not self._buffer:
+                self._keep_alive = False
             self._traffic.clock.callLater(PROBE_S, self._probe)
         elif self.state is _EXCHANGE:
             self._abort()
@@ -337,11 +339,15 @@ class Http1Session(Protocol):
             pieces, rest, trailers = self._take_body(data)
         except ChunkError:
             self._exchange = None
-            exchange.client_gone(CLIENT_GONE)
-            self._refuse(400)
+            exchange.client_gone(BAD_REQUEST)
+            if self._responding:
+                self._abort()  # an answer of ours in the middle of the server's would look like a part of it
+            else:
+                self._refuse(400, counted=True)
             return
         ended = not self._left
-        self.deadline = NEVER if ended else self._deadlines.now + self._limits.client_timeout_s
+        if self._unsent < 0:
+            self.deadline = NEVER if ended else self._deadlines.now + self._limits.client_timeout_s
         if rest:
             self._buffer += rest
         exchange.request_body(pieces, ended, trailers)
@@ -389,10 +395,21 @@ class Http1Session(Protocol):
                 self.transport.writeSequence([data, *pieces])
         if ended:
             self._answered()
-        elif self.state is _TUNNEL and self._buffer:
-            early, self._buffer = self._buffer, b""
-            assert self._exchange is not None
-            self._exchange.from_client(early)
+        elif self.state is _TUNNEL:
+            self._begin_tunnel()
+
+    def _begin_tunnel(self) -> None:
+        """
+        Pass on what the client has sent already.
+        """
+        exchange = self._exchange
+        assert exchange is not None
+        early, self._buffer = self._buffer, b""
+        if early:
+            exchange.from_client(early)
+        if self._client_ended:
+            exchange.client_half_closed()
+        self._release(_BY_PIPELINE)
 
     def body(self, pieces: Sequence[bytes]) -> None:
         if self._chunked:
@@ -429,6 +446,8 @@ class Http1Session(Protocol):
         self._server_ended = True
         self.transport.unregisterProducer()  # a half-close waits until nobody produces (ITCPTransport)
         self.transport.loseWriteConnection()
+        self._unsent = -1  # nobody tells us any more; what is unsent has the tunnel's time
+        self.deadline = NEVER
         self._end_tunnel()
 
     def splice_into(self) -> Stream | None:
@@ -444,11 +463,13 @@ class Http1Session(Protocol):
 
     def request_progress(self, blocked: bool) -> None:
         self._holds |= _BY_SPLICE  # the splice has paused the transport
-        self.deadline = NEVER if blocked else self._deadlines.now + self._limits.client_timeout_s
+        if self._unsent < 0:
+            self.deadline = NEVER if blocked else self._deadlines.now + self._limits.client_timeout_s
 
     def request_passed(self) -> None:
         self._left = 0
-        self.deadline = NEVER
+        if self._unsent < 0:
+            self.deadline = NEVER
         self._release(_BY_SPLICE)
 
     def hold_request(self) -> None:
@@ -469,10 +490,12 @@ class Http1Session(Protocol):
             self._close_after_answer()
             return
         self.state = _AWAIT
-        if self._unsent < 0:
-            self.deadline = self._deadlines.now + self._limits.keep_alive_timeout_s
+        if self._unsent >= 0:
+            self._hold(_BY_ANSWER)  # it has to read this answer before it gets another
+            return
         if self._holds:
             self._release(_BY_ALL)
+        self.deadline = self._deadlines.now + self._limits.keep_alive_timeout_s
         if self._buffer:
             data, self._buffer = self._buffer, b""
             self._next(data)
@@ -500,6 +523,7 @@ class Http1Session(Protocol):
             self.state = _LINGER
             self._buffer = b""
             self._lingered = 0
+            self._unsent = self._unsent_bytes()
             self.deadline = self._deadlines.now + LINGER_S
             if self._holds:
                 self._release(_BY_ALL)
@@ -519,7 +543,7 @@ class Http1Session(Protocol):
         if self._client_ended and self._server_ended:
             exchange, self._exchange = self._exchange, None
             if exchange is not None:
-                exchange.client_gone(CLIENT_GONE)
+                exchange.tunnel_ended()
             self._close()
 
     def _close(self) -> None:
@@ -558,6 +582,9 @@ class Http1Session(Protocol):
                 self._abort()
             else:
                 self._refuse(408, counted=True)
+        elif state is _LINGER and (unsent := self._unsent_bytes()) < self._unsent:
+            self._unsent = unsent  # the answer is still on its way
+            self.deadline = self._deadlines.now + LINGER_S
         else:
             self._abort()
 
@@ -612,7 +639,7 @@ class Http1Session(Protocol):
         if not self._holds and self.state is not _OVER:
             self.transport.pauseProducing()
         self._holds |= who
-        if self._left and who == _BY_SERVER:
+        if self._left and who == _BY_SERVER and self._unsent < 0:
             self.deadline = NEVER  # not the client's fault
 
     def _release(self, who: int) -> None:
@@ -632,7 +659,7 @@ class Http1Session(Protocol):
     def resumeProducing(self) -> None:
         self._unsent = -1
         if self.state is _AWAIT:
-            self.deadline = self._deadlines.now + self._limits.keep_alive_timeout_s
+            self._answered()
         else:
             self.deadline = self._deadlines.now + self._limits.client_timeout_s if self._left else NEVER
         if self._exchange is not None:

@@ -4,6 +4,8 @@ One HTTP/1 connection to a server: the client's side of the wire.
 It carries one exchange at a time and is kept for the next when both sides allow it. It decides where the answer ends
 and what is no answer; what becomes of either is the exchange's affair (`AnswerReader`).
 
+Longer than other modules, but one thing: the state of one connection, which every part of it moves.
+
 Source: RFC 9112 sections 6, 7 and 9; HAProxy `http-reuse`.
 """
 
@@ -22,7 +24,15 @@ from zope.interface import implementer
 
 from dfproxy.deadlines import NEVER, Deadlines
 from dfproxy.errors import ServerProtocolError
-from dfproxy.model.ending import SERVER_CLOSED, SERVER_CUT, SERVER_GARBAGE, SERVER_STALLED, SERVER_TIMEOUT, Ending
+from dfproxy.model.ending import (
+    SERVER_CLOSED,
+    SERVER_CUT,
+    SERVER_GARBAGE,
+    SERVER_STALLED,
+    SERVER_TIMEOUT,
+    TUNNEL_IDLE,
+    Ending,
+)
 from dfproxy.model.settings import Limits
 from dfproxy.transport import Stream
 from dfproxy.upstream.live import LiveServer
@@ -65,7 +75,7 @@ class AnswerReader(Interface):
 
     def answer_failed(self, ending: Ending, fresh: bool) -> None:
         """
-        There will be no (more) answer. `fresh`: not a byte had come, and the connection had served before.
+        There will be no (more) answer. `fresh`: not a byte had come, and the connection had been kept idle before.
         """
 
     def switched(self, data: bytes) -> None:
@@ -124,6 +134,7 @@ class ServerConnection(Protocol):
         timeout_s: how long the server may be silent in this exchange.
         deadline: when it is too late (`Expiring`).
         watched: looked at by the wheel.
+        writing_held: the server does not read, so we send no more for now.
     """
 
     __slots__ = (
@@ -138,7 +149,7 @@ class ServerConnection(Protocol):
         "_limits",
         "_request_sent",
         "_served",
-        "_writing_held",
+        "_unsent",
         "deadline",
         "left",
         "on_made",
@@ -148,6 +159,7 @@ class ServerConnection(Protocol):
         "timeout_s",
         "transport",
         "watched",
+        "writing_held",
     )
 
     transport: Stream  # type: ignore[assignment]  # what we use of it
@@ -170,10 +182,11 @@ class ServerConnection(Protocol):
         self._request_sent = False
         self._decoder: ChunkedDecoder | None = None
         self._served = False
-        self._ended_at = 0.0
+        self._ended_at = -1.0  # never kept
         self._interims = 0
         self.reading_held = False
-        self._writing_held = False
+        self.writing_held = False
+        self._unsent = 0
 
     # --- the exchange's side ---------------------------------------------------------------------------------
 
@@ -193,7 +206,7 @@ class ServerConnection(Protocol):
         self._interims = 0
         self._request_sent = sent
         self.deadline = self._deadlines.now + timeout_s if sent else NEVER
-        if self._writing_held:
+        if self.writing_held:
             exchange.hold_request()
 
     def request_sent(self) -> None:
@@ -217,6 +230,13 @@ class ServerConnection(Protocol):
         """
         self.transport.unregisterProducer()  # a half-close waits until nobody produces (ITCPTransport)
         self.transport.loseWriteConnection()
+
+    def tunnel_ended(self) -> None:
+        """
+        Neither side sends more: close once what was sent is on its way.
+        """
+        self._exchange = None
+        self._close()
 
     def give_up(self) -> None:
         """
@@ -347,11 +367,13 @@ class ServerConnection(Protocol):
         head, end = found
         exchange = self._exchange
         assert exchange is not None
-        self.deadline = self._deadlines.now + self.timeout_s
         body = head.body
         if head.status < 200:
+            if self._request_sent:
+                self.deadline = self._deadlines.now + self.timeout_s
             self._read_interim(exchange, head, data[end:])
             return
+        self.deadline = self._deadlines.now + self.timeout_s
         self._keep_alive = head.keep_alive and self._request_sent
         if body > 0:
             rest = data[end:]
@@ -456,14 +478,14 @@ class ServerConnection(Protocol):
         self._exchange = None
         self._served = True
         self.left = 0
-        if self._keep_alive and not self.reading_held:
+        if self._keep_alive and not self.reading_held and not self.writing_held:
             self.keep()
         else:
-            self._close()
+            self._close(abort=not self._request_sent or self.writing_held)  # nobody waits for the rest to be sent
 
     def _failed(self, ending: Ending) -> None:
         exchange, self._exchange = self._exchange, None
-        fresh = ending is SERVER_CLOSED and self._served and not self._buffer and not self._interims
+        fresh = ending is SERVER_CLOSED and self._ended_at >= 0 and not self._buffer and not self._interims
         self._close(abort=True)
         if exchange is not None:
             exchange.answer_failed(ending, fresh)
@@ -521,22 +543,40 @@ class ServerConnection(Protocol):
         if state is _IDLE:
             self._leave_pool()
             self._close()
+        elif self.writing_held and (unsent := self._unsent_bytes()) < self._unsent:
+            self._unsent = unsent  # it reads slowly, but it does
+            self.deadline = self._deadlines.now + self.timeout_s
         elif state is _HEAD:
             self._failed(SERVER_TIMEOUT)
+        elif state is _TUNNEL:
+            self._failed(TUNNEL_IDLE)
         else:
             self._failed(SERVER_STALLED)
 
     # --- the transport's side, when the server reads slowly ---------------------------------------------------
 
     def pauseProducing(self) -> None:
-        self._writing_held = True
+        self.writing_held = True
+        self._unsent = self._unsent_bytes()
+        if not self.reading_held:
+            self.deadline = self._deadlines.now + self.timeout_s
         if self._exchange is not None:
             self._exchange.hold_request()
 
     def resumeProducing(self) -> None:
-        self._writing_held = False
+        self.writing_held = False
+        if not self.reading_held:
+            waited_for = self._request_sent or self.state is not _HEAD
+            self.deadline = self._deadlines.now + self.timeout_s if waited_for else NEVER
         if self._exchange is not None:
             self._exchange.resume_request()
+
+    def _unsent_bytes(self) -> int:
+        """
+        What the server has still to read of what we wrote; 0 where the transport does not tell.
+        """
+        unsent = getattr(self.transport, "unsentBytes", None)
+        return unsent() if unsent is not None else 0
 
     def stopProducing(self) -> None:
         """
