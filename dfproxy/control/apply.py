@@ -78,6 +78,7 @@ class LocalDataPlane:
     Attributes:
         site: as given.
         quarantined: services that could not be loaded, with the reason.
+        busy: destinations whose servers had traffic since somebody emptied it; without workers only.
         ask_names: called with service and index when a connection failed; None: nobody to ask.
     """
 
@@ -105,6 +106,7 @@ class LocalDataPlane:
         self._revision = Revision()
         self._key = strategies.orders[settings.route_order].key
         self.quarantined: dict[str, str] = {}
+        self.busy: set[Key] = set()
         self.ask_names: Callable[[str, int], None] | None = None
         if cells is not None:
             traffic.frontend.cell = FRONTEND_CELL
@@ -328,6 +330,9 @@ class LocalDataPlane:
             if cells is not None and tally.cell:
                 cells.write(tally.cell, tally.values())
         if cells is None:
+            for tally in dirty:
+                if isinstance(tally, LiveServer):
+                    self.busy.add((tally.backend.service.name, tally.backend.destination.index))
             return
         servers = {tally for tally in dirty if isinstance(tally, LiveServer) and tally.cell}
         for server in servers | self._active:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 
 from dfproxy.observe.metrics import FIELDS, GAUGE
 
+REQUESTS = FIELDS.index("requests")
+
 WORDS = len(FIELDS)
 """
 Words of a cell.
@@ -46,6 +48,11 @@ server that comes back goes on counting where it stopped. After it the cell may 
 FOLD_CELLS = 4096
 """
 Cells folded in one step (512 KiB).
+"""
+
+TRAFFIC_CELLS = 1024
+"""
+Cells compared in one step when looking for traffic: well below a millisecond.
 """
 
 ServiceKey = tuple[str, int]
@@ -136,6 +143,8 @@ class CellDirectory:
         self._now = now
         self._live: set[int] = set()
         self._numbers: dict[Key, int] = {}
+        self._keys: dict[int, Key] = {}
+        self._requests: dict[int, list[int]] = {}
         self._resting: dict[Key, tuple[float, int]] = {}
         self._free: deque[int] = deque()
         self._next = FRONTEND + 1
@@ -154,6 +163,7 @@ class CellDirectory:
         number = rested[1] if rested is not None else self._unused()
         if number:
             self._numbers[key] = number
+            self._keys[number] = key
         return number
 
     def free(self, key: Key) -> None:
@@ -162,6 +172,7 @@ class CellDirectory:
         """
         number = self._numbers.pop(key, None)
         if number is not None:
+            self._keys.pop(number, None)
             self._resting[key] = (self._now() + GRACE_S, number)
 
     def number(self, key: Key) -> int:
@@ -200,6 +211,31 @@ class CellDirectory:
             return (0,) * WORDS
         rows = [_CELL.unpack_from(self._memory, self._at(block, cell)) for block in (0, *self._live)]
         return tuple(map(sum, zip(*rows, strict=True)))
+
+    def traffic(self) -> Iterator[set[ServiceKey]]:
+        """
+        One pass over all cells: where the number of requests is another than in the last pass.
+
+        Yields:
+            Destinations with traffic, at their own cell or at that of a server, for a stretch of cells each step.
+        """
+        for first in range(FRONTEND + 1, self._next, TRAFFIC_CELLS):
+            end = min(first + TRAFFIC_CELLS, self._next)
+            blocks = [
+                self._words[
+                    (block * self.cells + first) * WORDS + REQUESTS : (block * self.cells + end) * WORDS : WORDS
+                ]
+                for block in (0, *self._live)
+            ]
+            counted = [sum(column) for column in zip(*(block.tolist() for block in blocks), strict=True)]
+            former = self._requests.get(first, [])
+            self._requests[first] = counted
+            if counted == former:
+                yield set()
+                continue
+            former += [0] * (len(counted) - len(former))
+            moved = [first + at for at, (now, then) in enumerate(zip(counted, former, strict=False)) if now != then]
+            yield {key[:2] for key in map(self._keys.get, moved) if key is not None}
 
     def fold(self, worker: int) -> None:
         """

@@ -170,3 +170,54 @@ class DirectoryTests(CellsCase):
             count = sum(c for (_, at), (c, _) in last.items() if at == cell)
             gauge = sum(g for (w, at), (_, g) in last.items() if at == cell and w not in dead)
             self.assertEqual(self.directory.totals(cell), values(count, gauge))
+
+
+class TrafficTests(CellsCase):
+    """
+    Where requests came since the last look.
+    """
+
+    def look(self) -> set[tuple[str, int]]:
+        return {key for piece in self.directory.traffic() for key in piece}
+
+    def test_traffic(self) -> None:
+        """
+        Requests at a destination or one of its servers, counted by any worker, are noticed once.
+        """
+        own, server = self.directory.allot(("a", 0)), self.directory.allot(("b", 3, "10.0.0.1", 80))
+        self.directory.allot(("idle", 0))
+        one, two = self.worker(), self.worker()
+        self.assertEqual(self.look(), set())
+        one.write(own, values(1))
+        two.write(server, values(1))
+        self.assertEqual(self.look(), {("a", 0), ("b", 3)})
+        self.assertEqual(self.look(), set())
+        two.write(own, values(1))
+        self.assertEqual(self.look(), {("a", 0)})
+
+    def test_worker_that_ends(self) -> None:
+        """
+        That a worker ends is no traffic, nor is a cell that nobody has any more.
+        """
+        cell = self.directory.allot(("a", 0))
+        one = self.worker()
+        one.write(cell, values(5))
+        self.look()
+        self.directory.fold(one.block)
+        self.assertEqual(self.look(), set())
+        two = self.worker()
+        self.directory.free(("a", 0))
+        two.write(cell, values(1))
+        self.assertEqual(self.look(), set())
+
+    def test_pieces(self) -> None:
+        """
+        Ten thousand cells are looked at in pieces, each found again in the next look.
+        """
+        directory = CellDirectory(memoryview(bytearray(size(2, 4096))), lambda: 0.0, 4096)
+        cells = [directory.allot((f"s{number}", 0)) for number in range(3000)]
+        writer = Cells(directory._memory, directory.join(), 4096)
+        self.assertEqual([len(piece) for piece in directory.traffic()], [0, 0, 0])
+        for cell in (cells[0], cells[1500], cells[2999]):
+            writer.write(cell, values(1))
+        self.assertEqual([len(piece) for piece in directory.traffic()], [1, 1, 1])
