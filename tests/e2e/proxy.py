@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,7 @@ class Proxy:
         workers: as `--workers`.
         ports: how many front ports it has.
         environment: further variables.
+        wrapper: command that runs the one behind it, in its own process.
 
     Attributes:
         api: port of the API.
@@ -96,7 +97,12 @@ class Proxy:
     """
 
     def __init__(
-        self, *options: str, workers: int = 2, ports: int = 1, environment: dict[str, str] | None = None
+        self,
+        *options: str,
+        workers: int = 2,
+        ports: int = 1,
+        environment: dict[str, str] | None = None,
+        wrapper: tuple[str, ...] = (),
     ) -> None:
         self.ports = [free_port() for _ in range(ports)]
         self.port = self.ports[0]
@@ -110,7 +116,7 @@ class Proxy:
         fronts = ("--bind-address", "127.0.0.1", "--default-ports", ",".join(map(str, self.ports)))
         own = ("--state-dir", str(self.folder / "state"), "--workers", str(workers))
         self._child = subprocess.Popen(
-            (*command, *fronts, *own, *options),
+            (*wrapper, *command, *fronts, *own, *options),
             cwd=ROOT,
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
@@ -471,18 +477,3 @@ class _Listening:
     def __getattr__(self, name: str) -> Any:
         self.failed = self.failed or name in ("addFailure", "addError")
         return getattr(self._result, name)
-
-
-def on_every_worker(proxy: Proxy, connections: int = 16) -> list[Wire]:
-    """
-    Client connections enough that each of few workers has some.
-    """
-    return [proxy.connect() for _ in range(connections)]
-
-
-def close_all(wires: Iterable[Wire]) -> None:
-    """
-    Close them.
-    """
-    for wire in wires:
-        wire.close()

@@ -5,7 +5,6 @@ HTTP/1.1 between real clients and real servers, with workers: the dialogues, lon
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import subprocess
 import sys
