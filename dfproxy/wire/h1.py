@@ -8,6 +8,8 @@ Field lines go on as they came, in order and case; those that concern one hop on
 Why not llhttp (httptools): it refuses methods that it does not know and lower-case ones, which HAProxy and so DFP pass
 on, and costs as much once the head is put together again. Tests use it as a second opinion.
 
+Longer than other modules, but one thing: the two heads share grammar, limits and what is left out.
+
 Which request may go where, and where a body ends, is decided in `dfproxy.wire.framing`.
 """
 
