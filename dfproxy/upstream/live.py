@@ -213,6 +213,7 @@ class LiveBackend:
             server.present = False
             server.let_go()
             self.tally.absorb(server)
+            server.cell = 0  # may count something else one day
             self._departed[place] = (now, server)
         self.servers = tuple(after)
         self._renew()
@@ -295,8 +296,10 @@ class LiveBackend:
         """
         The destination is gone: close what is kept, let those who wait know.
         """
+        self.tally.cell = 0
         for server in self.servers:
             server.present = False
+            server.cell = 0
             server.let_go()
         self.servers = self.usable = ()
         self.balancer.update(())
