@@ -21,9 +21,11 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from dfproxy.api.config import as_text
 from dfproxy.api.control import Control
 from dfproxy.api.root import make_site
 from dfproxy.control.apply import FRONTEND_CELL, LocalDataPlane
+from dfproxy.control.configtext import ConfigText
 from dfproxy.control.publisher import Publisher
 from dfproxy.control.strategies import Strategies
 from dfproxy.dfp.reconfigure import read
@@ -112,6 +114,11 @@ class ProxyService(TwistedService):
         self._quarantined: dict[str, str] = {}
         self._asking = LoopingCall(self._ask_quarantine)
         self._asking.clock = reactor
+        self._config_text: ConfigText | None = None
+        if settings.config_text:
+            self._config_text = ConfigText(
+                reactor, settings.config_text, self._text_version, lambda: as_text(self._control())
+            )
         self._at_start: Deferred[Any] | None = None
 
     # --- life ------------------------------------------------------------------------------------------------
@@ -144,6 +151,8 @@ class ProxyService(TwistedService):
         self.names.start()
         if self.local is not None:
             self._counting.start(COUNT_S, now=False)
+        if self._config_text is not None:
+            self._config_text.start()
         self._at_start = self._begin()
         self._at_start.addErrback(lambda failure: log.failure("the start failed", failure))
 
@@ -186,6 +195,8 @@ class ProxyService(TwistedService):
             signal.signal(number, self._at_once)
         if self.api_port is not None:
             yield maybeDeferred(self.api_port.stopListening)
+        if self._config_text is not None:
+            self._config_text.stop()
         if self._workers is not None:
             yield self._workers.stop()
         elif self.local is not None and self.listeners is not None:
@@ -204,6 +215,9 @@ class ProxyService(TwistedService):
 
     def _ask_names(self, service: str, index: int) -> None:
         self.names.ask_now(service, index)
+
+    def _text_version(self) -> object:
+        return self.publisher.snapshot.revision.number, self.names.epoch, tuple(self._quarantined)
 
     def _control(self) -> Control:
         return Control(

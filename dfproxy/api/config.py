@@ -42,10 +42,16 @@ class Config(Verb):
             services = tuple(control.publisher.snapshot.services.values())
             await self._slices.send(request, b"application/json", as_json(services, control.settings))
             return
-        routes, default = control.routes()
-        revision, quarantined = control.publisher.snapshot.revision, control.quarantined()
-        text = haproxy.render(control.settings, routes, default, control.names.members_of, revision, quarantined)
-        await self._slices.send(request, b"text/plain; charset=utf-8", text)
+        await self._slices.send(request, b"text/plain; charset=utf-8", as_text(control))
+
+
+def as_text(control: Control) -> Iterator[str]:
+    """
+    All that is in force now as HAProxy text, in pieces.
+    """
+    routes, default = control.routes()
+    revision, quarantined = control.publisher.snapshot.revision, control.quarantined()
+    return haproxy.render(control.settings, routes, default, control.names.members_of, revision, quarantined)
 
 
 def as_json(services: Iterable[Service], settings: Settings) -> Iterator[str]:

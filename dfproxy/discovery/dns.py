@@ -181,6 +181,13 @@ class Names:
         self._wake = self._telling = None
         return self._resolver.stop()
 
+    @property
+    def epoch(self) -> int:
+        """
+        Changes whenever the servers of some destination do; for who keeps a picture of them.
+        """
+        return self._epoch
+
     # --- INames ---
 
     def first_servers(self, services: tuple[object, ...]) -> Deferred[tuple[Membership, ...]]:
