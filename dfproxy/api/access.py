@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
@@ -31,6 +32,12 @@ Calls under way at once. All that wait for the same change share its batch, so m
 WAITING = 2000
 """
 Calls that wait for their turn; a listener announces a whole Swarm at once when it starts.
+"""
+
+PATIENCE_S = 0.05
+"""
+After this many seconds a call that is still under way waits for somebody else, such as a name server, and lets the next
+one begin: fifty names that are never answered must not stop all other changes. It still counts among those that wait.
 """
 
 RETRY_AFTER_S = 1
@@ -197,12 +204,14 @@ class _Call:
     One call from its arrival to its answer.
     """
 
-    __slots__ = ("listening", "request", "work")
+    __slots__ = ("aside", "listening", "request", "turn", "work")
 
     def __init__(self, request: Request, work: Work) -> None:
         self.request = request
         self.work = work
         self.listening = True
+        self.aside = False
+        self.turn: IDelayedCall | None = None
 
 
 class CallQueue:
@@ -211,10 +220,13 @@ class CallQueue:
 
     Args:
         running: calls under way at once.
-        waiting: calls that wait.
+        waiting: calls that wait, for their turn or (with a clock) for somebody else.
+        clock: lets the next one begin when a call takes long; None: each keeps its place to its end.
     """
 
-    def __init__(self, running: int = RUNNING, waiting: int = WAITING) -> None:
+    def __init__(self, running: int = RUNNING, waiting: int = WAITING, clock: IReactorTime | None = None) -> None:
+        self._clock = clock
+        self._aside = 0
         self._running_limit = running
         self._waiting_limit = waiting
         self._waiting: OrderedDict[_Call, None] = OrderedDict()
@@ -234,7 +246,7 @@ class CallQueue:
 
         A caller that goes away while it waits is forgotten: nothing of its call has begun.
         """
-        if self.running >= self._running_limit and len(self._waiting) >= self._waiting_limit:
+        if self.running >= self._running_limit and len(self._waiting) + self._aside >= self._waiting_limit:
             write_answer(request, refusal(429, "too many calls; try again later", RETRY_AFTER_S))
             return NOT_DONE_YET
         call = _Call(request, work)
@@ -263,17 +275,35 @@ class CallQueue:
             while self._waiting and self.running < self._running_limit:
                 call, _ = self._waiting.popitem(last=False)
                 self.running += 1
+                if self._clock is not None:
+                    call.turn = self._clock.callLater(PATIENCE_S, self._step_aside, call)
                 Deferred.fromCoroutine(call.work(call.request)).addErrback(explained).addCallback(
                     self._ended, call
                 ).addErrback(_unsaid)
         finally:
             self._starting = False
 
+    def _step_aside(self, call: _Call) -> None:
+        """
+        It takes long: let the next one in, unless there are too many of its kind.
+        """
+        call.turn = None
+        if self._aside < self._waiting_limit:
+            call.aside = True
+            self._aside += 1
+            self.running -= 1
+            self._start()
+
     def _ended(self, answer: Answer | None, call: _Call) -> None:
         """
         Say it to whoever still listens, and let the next one in.
         """
-        self.running -= 1
+        if call.turn is not None:
+            call.turn.cancel()
+        if call.aside:
+            self._aside -= 1
+        else:
+            self.running -= 1
         try:
             if answer is not None and call.listening:
                 write_answer(call.request, answer)

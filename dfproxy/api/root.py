@@ -50,7 +50,7 @@ def make_root(control: Control) -> resource.Resource:
     """
     The tree alone, for mounting it elsewhere; limits of size and time are the site's.
     """
-    changes = CallQueue()
+    changes = CallQueue(clock=control.clock)
     long_answers = CallQueue(LONG_ANSWERS, LONG_ANSWERS_WAITING)
     slices = Slices(control.clock)
     verbs = _Folder()

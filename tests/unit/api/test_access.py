@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
-from dfproxy.api.access import PARAMETERS, Answer, BadCall, CallQueue, Parameters, parameters
+from dfproxy.api.access import PARAMETERS, PATIENCE_S, Answer, BadCall, CallQueue, Parameters, parameters
 from tests.unit.api.caller import Api
 
 
@@ -85,6 +86,29 @@ class QueueTests(SynchronousTestCase):
         self.end()
         self.assertEqual(request.written, [])
         self.assertEqual(self.begun, [0, 1])
+
+    def test_long_calls_step_aside(self) -> None:
+        """
+        Calls that take long, since a name is not answered, do not keep others from being made; there is still a limit.
+        """
+        clock = Clock()
+        queue = CallQueue(running=1, waiting=2, clock=clock)
+        requests = [self.call(queue, number) for number in range(3)]
+        self.assertEqual(self.begun, [0])
+        clock.advance(PATIENCE_S)
+        self.assertEqual(self.begun, [0, 1])
+        self.assertEqual(self.call(queue, 3).responseCode, 429)
+        self.ends.pop(1).callback(Answer(200, {}))
+        self.assertEqual(self.begun, [0, 1, 2])
+        clock.advance(PATIENCE_S)
+        requests.append(self.call(queue, 4))
+        clock.advance(PATIENCE_S)
+        self.assertEqual(self.begun, [0, 1, 2, 4])
+        self.assertEqual(self.call(queue, 5).responseCode, 429)
+        while self.ends:
+            self.end()
+        self.assertEqual([request.responseCode for request in requests], [200] * 4)
+        self.assertEqual((queue.running, queue.waiting, clock.getDelayedCalls()), (0, 0, []))
 
     def test_failing_calls(self) -> None:
         """
