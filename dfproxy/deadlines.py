@@ -12,6 +12,9 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+log = Logger()
 
 NEVER = float("inf")
 """
@@ -107,5 +110,8 @@ class Deadlines:
                 if not holder.watched:
                     continue
                 if holder.deadline <= now:
-                    holder.expired()
+                    try:
+                        holder.expired()
+                    except Exception:  # noqa: BLE001  the wheel turns for all the others as well
+                        log.failure("{holder} failed when its time had passed", holder=holder)
                 self._put(holder)  # one that is no longer watched is dropped at its next look

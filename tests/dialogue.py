@@ -14,6 +14,8 @@ client is gone. A failure shows the dialogue up to there and the difference line
 
 The transport is as strict as `twisted.internet.interfaces` allows: a close or half-close waits until the producer is
 unregistered, nothing may be written after it, and a reset comes later, never at once.
+
+Longer than most modules, but one thing: a stage for dialogues.
 """
 
 from __future__ import annotations

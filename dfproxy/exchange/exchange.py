@@ -222,7 +222,11 @@ class Exchange:
         Pick a server, get a connection, send what there is of the request.
         """
         backend = self.backend
-        server = backend.pick(self.request)
+        try:
+            server = backend.pick(self.request)
+        except Exception:  # noqa: BLE001  a plugin's fault must not become ours
+            backend.balancer_failed()
+            server = None
         if self._failed_at is not None and server in self._failed_at:
             server = backend.another(self._failed_at) or server
         if server is None:
@@ -234,7 +238,10 @@ class Exchange:
         if server.in_flight > server.busiest:
             server.busiest = server.in_flight
         if backend.taken is not None:
-            backend.taken(server)
+            try:
+                backend.taken(server)
+            except Exception:  # noqa: BLE001  as above
+                backend.balancer_failed()
         idle: list[ServerConnection] = server.idle
         while idle:
             connection = idle.pop()
@@ -515,7 +522,10 @@ class Exchange:
         server.in_flight -= 1
         self.server = None
         if self.backend.released is not None:
-            self.backend.released(server, latency_s, failed)
+            try:
+                self.backend.released(server, latency_s, failed)
+            except Exception:  # noqa: BLE001  as in `_attempt`
+                self.backend.balancer_failed()
         if not server.dirty:
             server.dirty = True
             self.traffic.dirty.append(server)

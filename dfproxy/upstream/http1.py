@@ -335,7 +335,7 @@ class ServerConnection(Protocol):
             left = self.left - len(data)
             if left > 0:
                 self.left = left
-                self._exchange.answer_body((data,))  # type: ignore[union-attr]  # states but IDLE and OVER have one
+                self._exchange.answer_body((data,))  # type: ignore[union-attr]  # all states but IDLE and OVER have one
             elif left == 0:
                 self._done((data,), b"")
             else:
@@ -346,10 +346,10 @@ class ServerConnection(Protocol):
             self._read_chunks(data)
         elif state is _CLOSE:
             self.deadline = self._deadlines.now + self.timeout_s
-            self._exchange.answer_body((data,))  # type: ignore[union-attr]
+            self._exchange.answer_body((data,))  # type: ignore[union-attr]  # as above
         elif state is _TUNNEL:
             self.deadline = self._deadlines.now + self.timeout_s
-            self._exchange.switched(data)  # type: ignore[union-attr]
+            self._exchange.switched(data)  # type: ignore[union-attr]  # as above
         elif state is _IDLE:
             self._leave_pool()
             self._close(abort=True)  # an answer that nobody asked for

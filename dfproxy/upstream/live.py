@@ -129,6 +129,7 @@ class LiveBackend:
 
     __slots__ = (
         "_clock",
+        "_complained",
         "_departed",
         "_epoch",
         "_try_connect",
@@ -160,6 +161,7 @@ class LiveBackend:
         self._try_connect = try_connect
         self._departed: dict[tuple[str, int], tuple[float, LiveServer]] = {}
         self._epoch = -1
+        self._complained = False
         self.ask: Callable[[LiveBackend], None] | None = None
         self.servers: tuple[LiveServer, ...] = ()
         self.usable: tuple[LiveServer, ...] = ()
@@ -183,11 +185,33 @@ class LiveBackend:
         Pick servers with this balancer from now on.
         """
         self.balancer = balancer
+        self._complained = False
         # What it returns is one of the servers it was told of, and these are all ours.
         self.pick = cast(Callable[[IRequest], "LiveServer | None"], balancer.pick)
         self.taken: Callable[[LiveServer], None] | None = _unless_empty(balancer, "taken")
         self.released: Callable[[LiveServer, float, bool], None] | None = _unless_empty(balancer, "released")
-        balancer.update(self.usable)
+        self._tell()
+
+    def _tell(self) -> None:
+        """
+        Tell the balancer who may be used.
+        """
+        try:
+            self.balancer.update(self.usable)
+        except Exception:  # noqa: BLE001  a plugin's fault must not become another service's
+            self.balancer_failed()
+
+    def balancer_failed(self) -> None:
+        """
+        The balancer has raised: say so once. Requests that it cannot place are 503, nothing else is touched.
+        """
+        if not self._complained:
+            self._complained = True
+            log.failure(
+                "strategy {strategy} of {backend} failed; further failures are not logged",
+                strategy=self.service.balance.name,
+                backend=self.destination.backend_name,
+            )
 
     def members(self, membership: Membership) -> None:
         """
@@ -217,6 +241,7 @@ class LiveBackend:
             self._departed[place] = (now, server)
         self.servers = tuple(after)
         self._renew()
+        self.wake_all()
 
     def _returned(self, place: tuple[str, int], now: float) -> LiveServer | None:
         self._departed = {key: kept for key, kept in self._departed.items() if now - kept[0] < REMEMBER_S}
@@ -229,8 +254,7 @@ class LiveBackend:
         """
         weighted = tuple(server for server in self.servers if server.weight > 0)
         self.usable = tuple(server for server in weighted if not server.record.ejected) or weighted
-        self.balancer.update(self.usable)
-        self.wake_all()
+        self._tell()
 
     def wake_all(self) -> None:
         """
@@ -253,7 +277,9 @@ class LiveBackend:
         """
         if self.ask is not None:
             self.ask(self)
-        if server.record.failed() and server.present:
+        if not server.record.failed():
+            return
+        if server.present:
             log.warn(
                 "server {server} ({host}:{port}) of {backend} is left out: {failures} connections failed in a row",
                 server=server.name,
@@ -264,18 +290,26 @@ class LiveBackend:
             )
             server.let_go()
             self._renew()
-            self._clock.callLater(server.record.pause_s, self._trial, server)
+        self._clock.callLater(server.record.pause_s, self._trial, server)
 
     def _trial(self, server: LiveServer) -> None:
-        if server.present and server.record.ejected:
+        if not server.record.ejected:
+            return
+        if server.present:
             self._try_connect(server)
+        elif self._may_return(server):
+            self._clock.callLater(server.record.pause_s, self._trial, server)
+
+    def _may_return(self, server: LiveServer) -> bool:
+        kept = self._departed.get((server.host, server.port))
+        return kept is not None and kept[1] is server and self._clock.seconds() - kept[0] < REMEMBER_S
 
     def trial_failed(self, server: LiveServer) -> None:
         """
         The trial connection to an ejected server failed as well.
         """
         server.record.trial_failed()
-        if server.present:
+        if server.present or self._may_return(server):
             self._clock.callLater(server.record.pause_s, self._trial, server)
 
     def connected(self, server: LiveServer) -> None:
@@ -291,6 +325,7 @@ class LiveBackend:
                 backend=self.destination.backend_name,
             )
             self._renew()
+            self.wake_all()
 
     def retire(self) -> None:
         """
@@ -302,7 +337,7 @@ class LiveBackend:
             server.cell = 0
             server.let_go()
         self.servers = self.usable = ()
-        self.balancer.update(())
+        self._tell()
         self.wake_all()
 
 

@@ -1,5 +1,7 @@
 """
 A client's connection, in dialogues: requests, bodies, what we say ourselves, time, who is made to wait.
+
+Longer than most, but one thing: the table of what a client may do and what then happens.
 """
 
 from __future__ import annotations
