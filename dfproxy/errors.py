@@ -66,6 +66,12 @@ class InvalidBalance(DfproxyError):
     """
 
 
+class InvalidCertificate(DfproxyError):
+    """
+    A bundle that cannot serve: it does not parse, or its key belongs to another certificate. The text never shows it.
+    """
+
+
 class Refused(DfproxyError):
     """
     A data plane cannot apply a change; nothing has changed.

@@ -67,6 +67,38 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """
+    How TLS is spoken with clients.
+
+    Attributes:
+        min_version: lowest version: `TLSv1`, `TLSv1.1`, `TLSv1.2`, `TLSv1.3`.
+        max_version: highest version; empty: the highest there is.
+        tickets: sessions may be resumed by tickets.
+        server_order: our order of ciphers counts, not the client's.
+        ciphers: OpenSSL cipher list for TLS 1.2 and below; empty: Python's default.
+        curve: the one curve for key exchange; empty: OpenSSL's choice.
+        strict_sni: a client that names none of our names is refused instead of being shown the default certificate.
+        ca_file: client certificates are asked for and checked against it; empty: none is asked for.
+        client_ca: its content, PEM.
+        preferred: globs of certificate files that come first.
+        unheeded: words that were accepted and cannot be followed.
+    """
+
+    min_version: str = "TLSv1.2"
+    max_version: str = ""
+    tickets: bool = True
+    server_order: bool = True
+    ciphers: str = ""
+    curve: str = ""
+    strict_sni: bool = False
+    ca_file: str = ""
+    client_ca: str = field(default="", repr=False)
+    preferred: tuple[str, ...] = ()
+    unheeded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """
     All options, checked and in our own units.
@@ -102,6 +134,7 @@ class Settings:
         filter_instances: take only services whose `proxyInstanceName` is ours.
         drain_wait_s: from the signal to end until listeners stop; `ready` says 503 meanwhile.
         limits: every bound.
+        tls: how TLS is spoken with clients.
     """
 
     api_address: str = "0.0.0.0"  # noqa: S104  DFP's default; the API is meant to be reached by its companions
@@ -134,3 +167,4 @@ class Settings:
     filter_instances: bool = False
     drain_wait_s: float = 0.0
     limits: Limits = field(default_factory=Limits)
+    tls: Tls = field(default_factory=Tls)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dfproxy.model.certificate import Certificate
 from dfproxy.model.service import Service
 
 
@@ -75,6 +76,8 @@ class Change:
         cells: shared counter cell of each new destination, as `(service, index, cell)`.
         whole: this is everything there is (start, new worker): what it does not name goes, and a service that
             cannot be loaded is quarantined instead of refusing the change.
+        certificates: new ones, or replacements of those of the same identity.
+        removed_certificates: identities of certificates that go.
     """
 
     revision: Revision
@@ -83,13 +86,21 @@ class Change:
     memberships: tuple[Membership, ...] = ()
     cells: tuple[tuple[str, int, int], ...] = ()
     whole: bool = False
+    certificates: tuple[Certificate, ...] = ()
+    removed_certificates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """
-    All definitions at one revision. Immutable: never change the mapping.
+    All definitions at one revision. Immutable: never change the mappings.
+
+    Attributes:
+        revision: which.
+        services: by name.
+        certificates: by identity.
     """
 
     revision: Revision = Revision()
     services: dict[str, Service] = field(default_factory=dict)
+    certificates: dict[str, Certificate] = field(default_factory=dict)

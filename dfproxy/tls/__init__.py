@@ -1,0 +1,3 @@
+"""
+Certificates: read, kept by name, chosen in the handshake.
+"""

@@ -1,0 +1,3 @@
+"""
+Tests of certificates and of how one is chosen.
+"""
