@@ -213,9 +213,9 @@ class IPublisher(Interface):
 
     snapshot = Attribute("Snapshot: what is in force now.")
 
-    def publish(services: tuple[Any, ...]) -> Any:
+    def publish(services: tuple[Any, ...], certificates: tuple[Any, ...] = ()) -> Any:
         """
-        Put these definitions in force, all or none; each replaces the one of its name.
+        Put these definitions in force, all or none; each replaces the one of its name (identity).
 
         Returns:
             Deferred: the `Revision` once it is effective everywhere. Fails with `Refused` (nothing changed), with
@@ -224,7 +224,7 @@ class IPublisher(Interface):
 
     def withdraw(names: tuple[str, ...]) -> Any:
         """
-        Take these services away; unknown names are fine.
+        Take these services (by name) and certificates (by identity) away; unknown ones are fine.
 
         Returns:
             Deferred: the `Revision`, as `publish`.

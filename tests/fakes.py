@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from dfproxy.errors import InvalidBalance
 from dfproxy.interfaces import IDataPlane, INames, IPublisher
+from dfproxy.model.certificate import Certificate
 from dfproxy.model.service import Balance, Service
 from dfproxy.model.snapshot import Membership, Revision, ServerAddress, Snapshot
 
@@ -37,13 +38,20 @@ class FakePublisher:
         self.held: list[Callable[[], None]] = []
         self.failure: Exception | None = None
 
-    def publish(self, services: tuple[Service, ...]) -> Deferred[Revision]:
-        self.calls.append(("publish", tuple(service.name for service in services)))
-        return self._change({**self.snapshot.services, **{service.name: service for service in services}})
+    def publish(self, services: tuple[Service, ...], certificates: tuple[Certificate, ...] = ()) -> Deferred[Revision]:
+        names = (*(service.name for service in services), *(each.identity for each in certificates))
+        self.calls.append(("publish", names))
+        return self._change(
+            {**self.snapshot.services, **{service.name: service for service in services}},
+            {**self.snapshot.certificates, **{each.identity: each for each in certificates}},
+        )
 
     def withdraw(self, names: tuple[str, ...]) -> Deferred[Revision]:
         self.calls.append(("withdraw", names))
-        return self._change({name: each for name, each in self.snapshot.services.items() if name not in names})
+        return self._change(
+            {name: each for name, each in self.snapshot.services.items() if name not in names},
+            {name: each for name, each in self.snapshot.certificates.items() if name not in names},
+        )
 
     def release(self) -> None:
         """
@@ -51,18 +59,18 @@ class FakePublisher:
         """
         self.held.pop(0)()
 
-    def _change(self, services: dict[str, Service]) -> Deferred[Revision]:
+    def _change(self, services: dict[str, Service], certificates: dict[str, Certificate]) -> Deferred[Revision]:
         if self.failure is not None:
             return fail(self.failure)
         if not self.hold:
-            return succeed(self._in_force(services))
+            return succeed(self._in_force(services, certificates))
         done: Deferred[Revision] = Deferred()
-        self.held.append(lambda: done.callback(self._in_force(services)))
+        self.held.append(lambda: done.callback(self._in_force(services, certificates)))
         return done
 
-    def _in_force(self, services: dict[str, Service]) -> Revision:
+    def _in_force(self, services: dict[str, Service], certificates: dict[str, Certificate]) -> Revision:
         number = self.snapshot.revision.number + 1
-        self.snapshot = Snapshot(Revision(number, f"{number:032x}"), services)
+        self.snapshot = Snapshot(Revision(number, f"{number:032x}"), services, certificates)
         return self.snapshot.revision
 
 

@@ -27,6 +27,7 @@ from zope.interface import implementer
 
 from dfproxy.errors import NotReady, Overloaded, Refused, Superseded
 from dfproxy.interfaces import IDataPlane, INames, IPublisher
+from dfproxy.model.certificate import Certificate
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Change, Membership, Revision, Snapshot
 
@@ -61,10 +62,11 @@ class Caller:
     Attributes:
         place: grows with each caller.
         services: what is to be put in force, by name.
-        removed: what is to go.
+        removed: names of services and identities of certificates that are to go.
         answer: fires with the revision.
         memberships: first servers of the services.
         lost: names that a later caller's change has been put in force for.
+        certificates: as `services`, by identity.
     """
 
     place: int
@@ -73,13 +75,21 @@ class Caller:
     answer: Deferred[Revision]
     memberships: tuple[Membership, ...] = ()
     lost: set[str] = field(default_factory=set)
+    certificates: dict[str, Certificate] = field(default_factory=dict)
 
     def names(self) -> Iterable[str]:
         """
-        Every name it changes.
+        Every name it changes, of services and of certificates; the latter have a slash, the former none.
         """
         yield from self.services
+        yield from self.certificates
         yield from self.removed
+
+    def wants(self, name: str) -> Service | Certificate | None:
+        """
+        What it wants to be in force under that name.
+        """
+        return self.services.get(name) or self.certificates.get(name)
 
 
 @implementer(IPublisher)
@@ -118,18 +128,18 @@ class Publisher:
         self._waiting: list[Caller] = []
         self._busy = False
 
-    def publish(self, services: tuple[Service, ...]) -> Deferred[Revision]:
+    def publish(self, services: tuple[Service, ...], certificates: tuple[Certificate, ...] = ()) -> Deferred[Revision]:
         """
         See `IPublisher`.
         """
         named = {service.name: service for service in services}
-        return self._enter(named, ())
+        return self._enter(named, (), {certificate.identity: certificate for certificate in certificates})
 
     def withdraw(self, names: tuple[str, ...]) -> Deferred[Revision]:
         """
         See `IPublisher`.
         """
-        return self._enter({}, tuple(dict.fromkeys(names)))
+        return self._enter({}, tuple(dict.fromkeys(names)), {})
 
     def restore(
         self, services: tuple[Service, ...], number: int, memberships: tuple[Membership, ...] | None = None
@@ -153,16 +163,21 @@ class Publisher:
         restored.addBoth(self._restored)
         return restored
 
-    def _enter(self, services: dict[str, Service], removed: tuple[str, ...]) -> Deferred[Revision]:
-        present = self.snapshot.services
+    def _enter(
+        self, services: dict[str, Service], removed: tuple[str, ...], certificates: dict[str, Certificate]
+    ) -> Deferred[Revision]:
+        present, shown = self.snapshot.services, self.snapshot.certificates
         touched = self._touched
         news = tuple(s for n, s in services.items() if touched[n] or present.get(n) != s)
-        if not news and not any(touched[name] or name in present for name in removed):
+        changes = any(touched[name] or name in present or name in shown for name in removed) or any(
+            touched[name] or shown.get(name) != certificate for name, certificate in certificates.items()
+        )
+        if not news and not changes:
             return succeed(self.snapshot.revision)
         if self._callers >= CALLERS:
             return fail(Overloaded(f"{CALLERS} changes wait already; try again in a second"))
         self._place += 1
-        caller = Caller(self._place, services, removed, Deferred())
+        caller = Caller(self._place, services, removed, Deferred(), certificates=certificates)
         answer = caller.answer
         self._callers += 1
         self._touched.update(caller.names())
@@ -259,29 +274,39 @@ class Publisher:
         """
         What these callers' changes come to, seen from what is in force; None: nothing.
         """
-        present = self.snapshot.services
+        present, shown = self.snapshot.services, self.snapshot.certificates
         services: list[Service] = []
+        certificates: list[Certificate] = []
         removed: list[str] = []
         memberships: list[Membership] = []
         known: dict[int, dict[str, list[Membership]]] = {}
         total = self._sum
         for name, caller in last.items():
-            service = caller.services.get(name)
-            if service == present.get(name):
+            wanted = caller.wants(name)
+            if wanted == (present.get(name) or shown.get(name)):
                 continue
             total -= self._digests.get(name, 0)
-            if service is None:
+            if wanted is None:
                 removed.append(name)
                 continue
-            total += digest(service)
-            services.append(service)
+            total += digest(wanted)
+            if isinstance(wanted, Certificate):
+                certificates.append(wanted)
+                continue
+            services.append(wanted)
             if caller.place not in known:
                 known[caller.place] = _by_service(caller.memberships)
             memberships += known[caller.place].get(name, ())
-        if not services and not removed:
+        if not services and not removed and not certificates:
             return None
-        revision = Revision(self.snapshot.revision.number + 1, _digits(total))
-        return Change(revision, tuple(services), tuple(removed), tuple(memberships))
+        return Change(
+            Revision(self.snapshot.revision.number + 1, _digits(total)),
+            tuple(services),
+            tuple(name for name in removed if "/" not in name),
+            tuple(memberships),
+            certificates=tuple(certificates),
+            removed_certificates=tuple(name for name in removed if "/" in name),
+        )
 
     def _prepared(self, change: Change) -> Deferred[None]:
         ready: Deferred[None] = self._data_plane.prepare(change)
@@ -303,23 +328,34 @@ class Publisher:
 
     def _in_force(self, change: Change) -> None:
         services = {} if change.whole else dict(self.snapshot.services)
+        certificates = {} if change.whole else dict(self.snapshot.certificates)
         if change.whole:
             self._digests.clear()
             self._sum = 0
-        for name in change.removed:
+        for name in (*change.removed, *change.removed_certificates):
             services.pop(name, None)
+            certificates.pop(name, None)
             self._sum -= self._digests.pop(name, 0)
         for service in change.services:
             services[service.name] = service
-            one = digest(service)
-            self._sum += one - self._digests.get(service.name, 0)
-            self._digests[service.name] = one
+            self._count(service.name, service)
+        for certificate in change.certificates:
+            certificates[certificate.identity] = certificate
+            self._count(certificate.identity, certificate)
         self._sum %= 1 << DIGEST_BITS
-        self.snapshot = Snapshot(change.revision, services)
+        self.snapshot = Snapshot(change.revision, services, certificates)
         if change.services:
             self._names.keep(change.services)
         if change.removed:
             self._names.forget(change.removed)
+
+    def _count(self, name: str, definition: Service | Certificate) -> None:
+        """
+        Let it count in the digest of all.
+        """
+        one = digest(definition)
+        self._sum += one - self._digests.get(name, 0)
+        self._digests[name] = one
 
     @inlineCallbacks
     def _restore(
@@ -330,8 +366,9 @@ class Publisher:
             asked.addTimeout(NAMES_S, self._clock)
             memberships = yield asked.addErrback(self._unnamed)
         named = {service.name: service for service in services}
-        revision = Revision(number, _digits(sum(map(digest, named.values()))))
-        change = Change(revision, tuple(named.values()), memberships=memberships, whole=True)
+        certificates = tuple(self.snapshot.certificates.values())  # these come from files, which may have been read
+        revision = Revision(number, _digits(sum(map(digest, named.values())) + sum(map(digest, certificates))))
+        change = Change(revision, tuple(named.values()), memberships=memberships, whole=True, certificates=certificates)
         yield self._prepared(change)
         yield self._data_plane.commit(revision)
         self._in_force(change)
@@ -354,7 +391,7 @@ class Publisher:
     def _has_won(caller: Caller, name: str, winner: Caller | None) -> bool:
         if winner is None:
             return False
-        return winner is caller or winner.services.get(name) == caller.services.get(name)
+        return winner is caller or winner.wants(name) == caller.wants(name)
 
     def _refuse(self, batch: list[Caller], error: Exception) -> None:
         for caller in batch:
@@ -379,11 +416,14 @@ class Publisher:
             caller.answer.callback(result)
 
 
-def digest(service: Service) -> int:
+def digest(definition: Service | Certificate) -> int:
     """
-    A service as a number of `DIGEST_BITS`: equal services have equal ones.
+    A service or certificate as a number of `DIGEST_BITS`: equal ones have equal numbers.
     """
-    return int.from_bytes(blake2b(msgspec.msgpack.encode(service), digest_size=DIGEST_BITS // 8).digest(), "big")
+    said: object = definition
+    if isinstance(definition, Certificate):
+        said = (definition.identity, definition.digest)
+    return int.from_bytes(blake2b(msgspec.msgpack.encode(said), digest_size=DIGEST_BITS // 8).digest(), "big")
 
 
 def _digits(total: int) -> str:

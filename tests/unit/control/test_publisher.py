@@ -17,6 +17,7 @@ from zope.interface.verify import verifyObject
 from dfproxy.control.publisher import CALLERS, NAMES_S, PREPARE_S, Publisher, digest
 from dfproxy.errors import NotReady, Overloaded, Refused, Superseded
 from dfproxy.interfaces import IDataPlane, INames, IPublisher
+from dfproxy.model.certificate import Certificate
 from dfproxy.model.match import Match
 from dfproxy.model.service import Destination, Service
 from dfproxy.model.snapshot import Change, Membership, Revision, ServerAddress
@@ -414,3 +415,80 @@ class DigestTests(PublisherCase):
         self.assertEqual(in_force.services, self.plane.services)
         expected = sum(digest(one) for one in in_force.services.values()) % 2**128
         self.assertEqual(in_force.revision.digest, f"{expected:032x}")
+
+
+def certificate(file: str, digest: str = "1") -> Certificate:
+    return Certificate(file, "folder", b"", b"", "ec", (f"{file}.test",), digest, 0.0)
+
+
+class CertificateTests(PublisherCase):
+    """
+    Certificates take the same way as services.
+    """
+
+    def publish(self, *certificates: Certificate, services: tuple[Service, ...] = ()) -> Deferred[Revision]:
+        return self.publisher.publish(services, certificates)
+
+    def test_publish(self) -> None:
+        """
+        A certificate is prepared and committed like a service, is in the snapshot, and counts in its hash.
+        """
+        before = self.publisher.snapshot.revision
+        revision = self.successResultOf(self.publish(certificate("a")))
+        self.assertEqual(self.plane.changes[0].certificates, (certificate("a"),))
+        self.assertEqual(self.publisher.snapshot.certificates, {"folder/a": certificate("a")})
+        self.assertNotEqual(revision.digest, before.digest)
+
+    def test_with_its_service(self) -> None:
+        """
+        A service and its certificate are one change: if the service is refused the certificate is not in force either.
+        """
+        self.failureResultOf(self.publish(certificate("a"), services=(service("x", 1),)), Refused)
+        self.assertEqual(self.publisher.snapshot.certificates, {})
+        self.successResultOf(self.publish(certificate("a"), services=(service("x"),)))
+        change = self.plane.changes[0]
+        self.assertEqual((change.services, change.certificates), ((service("x"),), (certificate("a"),)))
+
+    def test_the_same_again(self) -> None:
+        """
+        A certificate that is in force already changes nothing; one of the same file with other content does.
+        """
+        self.successResultOf(self.publish(certificate("a")))
+        self.successResultOf(self.publish(certificate("a")))
+        self.assertEqual(self.publisher.snapshot.revision.number, 1)
+        self.successResultOf(self.publish(certificate("a", "2")))
+        self.assertEqual(self.publisher.snapshot.certificates, {"folder/a": certificate("a", "2")})
+
+    def test_withdraw(self) -> None:
+        """
+        One that goes is named to the data plane, leaves the services alone, and the hash is as it was before it.
+        """
+        before = self.successResultOf(self.publish(services=(service("x"),)))
+        self.successResultOf(self.publish(certificate("a")))
+        after = self.successResultOf(self.publisher.withdraw(("folder/a", "folder/b")))
+        self.assertEqual(self.plane.changes[-1].removed_certificates, ("folder/a",))
+        self.assertEqual(self.plane.changes[-1].removed, ())
+        self.assertEqual(after.digest, before.digest)
+        self.assertNotIn(("forget", ("folder/a",)), self.names.calls)
+
+    def test_last_one_counts(self) -> None:
+        """
+        Of two that wait for the same file the later one is put in force, and the earlier caller is told so.
+        """
+        self.plane.hold()
+        first = self.publish(certificate("other"))
+        lost, won = self.publish(certificate("a", "1")), self.publish(certificate("a", "2"))
+        self.plane.go_on()
+        self.successResultOf(first)
+        self.failureResultOf(lost, Superseded)
+        self.successResultOf(won)
+        self.assertEqual(self.publisher.snapshot.certificates["folder/a"].digest, "2")
+
+    def test_restored(self) -> None:
+        """
+        Certificates that were read before services are restored stay.
+        """
+        self.successResultOf(self.publish(certificate("a")))
+        self.successResultOf(self.publisher.restore((service("x"),), 9))
+        self.assertEqual(self.plane.changes[-1].certificates, (certificate("a"),))
+        self.assertEqual(set(self.publisher.snapshot.certificates), {"folder/a"})
