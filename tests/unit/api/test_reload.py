@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.api.caller import Api
@@ -15,7 +16,30 @@ class ReloadTests(SynchronousTestCase):
         With any of its parameters, and without a listener, it is a 200 that changes nothing.
         """
         api = Api()
-        for query in ("", "?recreate=true", "?fromListener=true", "?recreate=%ff"):
+        for query in ("", "?recreate=true", "?fromListener=true", "?recreate=maybe"):
             said = api.call("GET", f"reload{query}")
             self.assertEqual((said.status, said.json["Status"]), (200, "OK"))
         self.assertEqual(api.publisher.calls, [])
+
+    def test_from_listener(self) -> None:
+        """
+        The listeners are asked to announce everything again: 200 when all will, 500 with what went wrong; without
+        `fromListener` nobody is asked.
+        """
+        asked: list[int] = []
+        failures: tuple[str, ...] = ()
+
+        def notify() -> Deferred[tuple[str, ...]]:
+            asked.append(1)
+            return succeed(failures)
+
+        api = Api(more={"notify": notify})
+        self.assertEqual(api.call("GET", "reload?fromListener=false").status, 200)
+        self.assertEqual(asked, [])
+        said = api.call("GET", "reload?fromListener=true&recreate=true")
+        self.assertEqual((said.status, said.json["Status"]), (200, "OK"))
+        failures = ("a:8080: connection refused", "b:8080: status 500")
+        said = api.call("GET", "reload?fromListener=true")
+        self.assertEqual((said.status, said.json["Status"]), (500, "NOK"))
+        self.assertEqual(said.json["Message"], "a:8080: connection refused; b:8080: status 500")
+        self.assertEqual(len(asked), 2)

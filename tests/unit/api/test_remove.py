@@ -41,17 +41,18 @@ class RemoveTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """
-        Without a name, or to be passed on to other replicas: 400, and nothing changes.
+        Without a name: 400, and nothing changes. To be passed on by a proxy that has no replicas: 500.
         """
         for path, word in (
             ("remove", "serviceName"),
             ("remove?serviceName=", "serviceName"),
-            ("remove?serviceName=s&distribute=true", "distribute"),
         ):
             said = self.api.call("GET", path)
             self.assertEqual((said.status, said.json["Status"]), (400, "NOK"))
             self.assertIn(word, said.json["Message"])
             self.assertEqual(said.json["Problems"][0]["Parameter"], word)
+        said = self.api.call("GET", "remove?serviceName=s&distribute=true")
+        self.assertEqual((said.status, said.json["Status"], said.json["Distribute"]), (500, "NOK", True))
         self.assertEqual(self.api.publisher.calls, [])
         self.assertEqual(self.api.call("GET", "remove?serviceName=s&distribute=false").status, 200)
 
