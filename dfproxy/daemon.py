@@ -251,7 +251,7 @@ class ProxyService(TwistedService):
             for service in self.publisher.snapshot.services.values()
             for destination in service.destinations
         ]
-        routes.sort(key=lambda route: (key(route), route.service.name, route.destination.index))
+        routes.sort(key=lambda route: (key(route), route.service.name, route.destination.place))
         default = next((route for route in reversed(routes) if route.service.is_default), None)
         return [(route, route.destination.backend_name) for route in routes], default
 

@@ -12,6 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dfproxy.model.match import Match
+from dfproxy.model.steps import Steps
+
+HTTPS_INDEX = 100
+"""
+Added to the index of a destination that takes what came in on the https port (DFP `httpsPort`).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,8 @@ class Destination:
     One way into a service: a match, and the servers behind it.
 
     Attributes:
-        index: 0 for the un-indexed form, else 1 to 10; with the service's name this is its identity.
+        index: 0 for the un-indexed form, else 1 to 10; `HTTPS_INDEX` more for the one that `httpsPort` makes. With the
+            service's name this is its identity.
         port: the port its servers listen on.
         match: which requests it takes.
         host: the name or IP address whose addresses are the servers, unless `endpoints` are given.
@@ -58,6 +65,7 @@ class Destination:
         backend_name: how statistics, metrics and `config` call it, such as `go-demo-be8080_0`.
         server_timeout_s: how long the server may be silent, in seconds; None: the general limit.
         tunnel_timeout_s: how long an upgraded connection may be idle, in seconds; None: the general limit.
+        steps: what it does to requests and answers; None: nothing.
     """
 
     index: int
@@ -68,6 +76,14 @@ class Destination:
     endpoints: tuple[Endpoint, ...] = ()
     server_timeout_s: float | None = None
     tunnel_timeout_s: float | None = None
+    steps: Steps | None = None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """
+        What the destinations of a service are sorted by: the index, the one for https behind the other.
+        """
+        return self.index % HTTPS_INDEX, self.index // HTTPS_INDEX
 
 
 @dataclass(frozen=True, slots=True)

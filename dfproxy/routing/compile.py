@@ -146,7 +146,7 @@ class TableBuilder:
             raise InvalidRoute(f"{route.service.name}: the route order failed: {error!r}") from error
         if not isinstance(mine, tuple) or not agrees:
             raise InvalidRoute(f"{route.service.name}: the route order gave {key!r}, which does not sort with others")
-        rank = (0, key, route.service.name, route.destination.index)
+        rank = (0, key, route.service.name, route.destination.place)
         return rank, (mine if len(mine) > len(shape) else shape)
 
 

@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from dfproxy.errors import ClientProtocolError, ServerProtocolError
 from dfproxy.interfaces import IRequest
+from dfproxy.model.connection import TlsFacts
 from dfproxy.wire.framing import CHUNKED, NO_BODY, UNTIL_CLOSE, content_length
 
 # Ranges where they can be: they are matched a third faster than sets of single characters or what is not in a set.
@@ -90,6 +91,7 @@ class RequestHead:
         client_host: IP address of the client.
         client_port: its port.
         local_port: port that it connected to.
+        tls: what is known of the TLS connection it came on; not set at all where there is none, so ask `tls_of`.
     """
 
     __slots__ = (
@@ -106,6 +108,7 @@ class RequestHead:
         "path",
         "section",
         "target",
+        "tls",
         "upgrade",
         "version",
     )
@@ -125,6 +128,7 @@ class RequestHead:
     client_host: str
     client_port: int
     local_port: int
+    tls: TlsFacts
 
     def values(self, name: bytes) -> list[bytes]:
         """
@@ -143,6 +147,14 @@ def _values(section: bytes, name: bytes) -> list[bytes]:
         for line in section.split(b"\r\n")
         if line[length : length + 1] == b":" and line[:length].lower() == name
     ]
+
+
+def tls_of(request: object) -> TlsFacts | None:
+    """
+    What is known of the TLS connection that a request came on; None: it came without. Plain requests do not even have
+    the attribute, so that they need not set it.
+    """
+    return getattr(request, "tls", None)
 
 
 class ResponseHead:

@@ -1,0 +1,146 @@
+"""
+What a destination does to requests and answers on their way: redirects, refusals, header rules, rewriting, users.
+
+Values only, in the order in which they run; `dfproxy.exchange.steps` compiles and runs them.
+
+Source: DFP `httpsOnly`, `addReqHeader`, `reqPathSearchReplace`, `users` and their kin; HAProxy `http-request`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dfproxy.model.match import Match
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderRule:
+    """
+    One `http-request` or `http-response` rule about a header.
+
+    Attributes:
+        action: append, replace, or remove.
+        text: what follows in HAProxy's words: name, value, condition (`dfproxy.expressions`).
+    """
+
+    action: Literal["add", "set", "del"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """
+    Replace what a regular expression finds in the path.
+
+    Attributes:
+        search: regular expression, not anchored.
+        replacement: what comes instead; `\\1` to `\\9` are its groups.
+        ignore_case: whatever the case.
+        every: all that is found, not just the first.
+    """
+
+    search: str
+    replacement: str
+    ignore_case: bool = False
+    every: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """
+    Who may come in.
+
+    Attributes:
+        name: case matters.
+        password: plain, or a crypt(3) hash.
+        encrypted: it is a hash. One of an unknown kind lets nobody in.
+    """
+
+    name: str
+    password: str
+    encrypted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """
+    A password is asked for.
+
+    Attributes:
+        realm: what the client is told it is for.
+        users: who may come in; nobody if empty.
+    """
+
+    realm: str
+    users: tuple[User, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """
+    Sends clients elsewhere before a route is chosen. The first that matches answers, whichever service has it.
+
+    Attributes:
+        match: which requests; without its conditions about X-Forwarded-Proto.
+        when: always; if X-Forwarded-Proto says `http`; or unless it says `https` or the connection is TLS.
+        host: where to; empty: the same host, by https.
+        secure: by https even if the client came without TLS.
+        code: 301, 302, 303, 307 or 308.
+    """
+
+    match: Match
+    when: Literal["always", "http", "not-https"] = "always"
+    host: str = ""
+    secure: bool = False
+    code: int = 302
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """
+    Answers are compressed for clients that can read it.
+
+    Attributes:
+        algorithm: `gzip`, `deflate` or `raw-deflate`.
+        types: beginnings of media types, in lower case; empty: all.
+    """
+
+    algorithm: str
+    types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """
+    All steps of one destination, in their order.
+
+    Attributes:
+        redirects: before a route is chosen.
+        https_code: status of the redirect to https of what came without TLS; 0: none.
+        request_headers: header rules on requests.
+        rewrites: of the path, each sees what the former made.
+        wants_certificate: 403 without a client certificate.
+        allowed_methods: 403 for every other; empty: all are allowed.
+        denied_methods: 403 for these.
+        denies_plain: 403 without TLS.
+        access: a password is asked for; None: none is.
+        response_headers: header rules on the server's answers.
+        closes_server: the server's connection is closed after each answer.
+        sticky: name of the cookie that keeps a client at its server; empty: none.
+        compression: None: none.
+    """
+
+    redirects: tuple[Redirect, ...] = ()
+    https_code: int = 0
+    request_headers: tuple[HeaderRule, ...] = ()
+    rewrites: tuple[Rewrite, ...] = ()
+    wants_certificate: bool = False
+    allowed_methods: tuple[str, ...] = ()
+    denied_methods: tuple[str, ...] = ()
+    denies_plain: bool = False
+    access: Access | None = None
+    response_headers: tuple[HeaderRule, ...] = ()
+    closes_server: bool = False
+    sticky: str = ""
+    compression: Compression | None = None
