@@ -90,6 +90,18 @@ class Superseded(DfproxyError):
     """
 
 
+class Claimed(DfproxyError):
+    """
+    A name belongs to another origin: to what was declared at start, say, and not to callers of the API.
+    """
+
+
+class JournalError(DfproxyError):
+    """
+    What is to be durable cannot be made so, or not be read; nothing has changed. The text says why.
+    """
+
+
 class Overloaded(DfproxyError):
     """
     A bounded queue is full; try again later.
