@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from dfproxy.model.certificate import Certificate
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Change, Membership, Revision
 from dfproxy.observe.cells import CellDirectory
@@ -18,7 +19,7 @@ from dfproxy.workers.messages import Part, encode
 
 PART_ITEMS = 128
 """
-Services in one part of a change: about 100 KiB, encoded in a quarter of a millisecond.
+Services in one part of a change: about 100 KiB, encoded in a quarter of a millisecond. Certificates: five times that.
 """
 
 Destination = tuple[str, int]
@@ -38,6 +39,7 @@ class Definitions:
     def __init__(self, cells: CellDirectory) -> None:
         self.revision = Revision()
         self.services: dict[str, Service] = {}
+        self.certificates: dict[str, Certificate] = {}
         self.memberships: dict[Destination, Membership] = {}
         self._cells = cells
 
@@ -92,6 +94,12 @@ class Definitions:
                 self._free_destinations(former, service)
         for membership in change.memberships:
             self.remember(membership)
+        if change.whole:
+            self.certificates.clear()
+        for identity in change.removed_certificates:
+            self.certificates.pop(identity, None)
+        for certificate in change.certificates:
+            self.certificates[certificate.identity] = certificate
 
     def remember(self, membership: Membership) -> bool:
         """
@@ -122,8 +130,10 @@ class Definitions:
 
     def parts(self, services: tuple[Service, ...]) -> Iterator[Part]:
         """
-        Pieces of a change that brings these services, with what is known of their servers when each piece is made.
+        Pieces of a change that brings all certificates and these services, with what is known of their servers when
+        each piece is made.
         """
+        yield from _certificates(tuple(self.certificates.values()))
         for start in range(0, len(services), PART_ITEMS):
             some = services[start : start + PART_ITEMS]
             places = [(service.name, destination.index) for service in some for destination in service.destinations]
@@ -154,6 +164,9 @@ def parts_of(change: Change) -> Iterator[Part]:
     """
     A change in bounded pieces.
     """
+    yield from _certificates(change.certificates)
+    if change.removed_certificates:
+        yield Part(removed_certificates=change.removed_certificates)
     for start in range(0, len(change.removed), PART_ITEMS):
         yield Part(removed=change.removed[start : start + PART_ITEMS])
     memberships: dict[str, list[Membership]] = {}
@@ -171,11 +184,21 @@ def parts_of(change: Change) -> Iterator[Part]:
         )
 
 
+def _certificates(certificates: tuple[Certificate, ...]) -> Iterator[Part]:
+    for start in range(0, len(certificates), PART_ITEMS):
+        yield Part(certificates=certificates[start : start + PART_ITEMS])
+
+
 def payloads(part: Part) -> Iterator[bytes]:
     """
     A part as messages that fit into a frame each, unless a single service does not.
     """
     payload = encode(part)
+    if len(payload) > FRAME_BYTES and len(part.certificates) > 1:
+        half = len(part.certificates) // 2
+        yield from payloads(Part(certificates=part.certificates[:half]))
+        yield from payloads(Part(certificates=part.certificates[half:]))
+        return
     if len(payload) <= FRAME_BYTES or len(part.services) < 2:
         yield payload
         return
@@ -202,12 +225,22 @@ def merged(changes: Iterable[Change]) -> Change:
     removed: dict[str, None] = {}
     memberships: dict[Destination, Membership] = {}
     cells: dict[Destination, int] = {}
+    certificates: dict[str, Certificate] = {}
+    removed_certificates: dict[str, None] = {}
     for change in changes:
         revision = change.revision
         if change.whole:
             whole = True
             services.clear()
             removed.clear()
+            certificates.clear()
+            removed_certificates.clear()
+        for identity in change.removed_certificates:
+            certificates.pop(identity, None)
+            removed_certificates[identity] = None
+        for certificate in change.certificates:
+            certificates[certificate.identity] = certificate
+            removed_certificates.pop(certificate.identity, None)
         for name in change.removed:
             services.pop(name, None)
             removed[name] = None
@@ -225,4 +258,6 @@ def merged(changes: Iterable[Change]) -> Change:
         tuple(m for m in memberships.values() if m.service in services),
         tuple((name, index, cell) for (name, index), cell in cells.items() if name in services),
         whole,
+        tuple(certificates.values()),
+        tuple(removed_certificates),
     )

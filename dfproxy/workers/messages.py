@@ -15,6 +15,7 @@ import msgspec
 
 from dfproxy import __version__
 from dfproxy.frontend.listeners import Slot
+from dfproxy.model.certificate import Certificate
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Membership, Revision
@@ -44,6 +45,8 @@ class Part(msgspec.Struct, frozen=True, tag=True):
     removed: tuple[str, ...] = ()
     memberships: tuple[Membership, ...] = ()
     cells: tuple[tuple[str, int, int], ...] = ()
+    certificates: tuple[Certificate, ...] = ()
+    removed_certificates: tuple[str, ...] = ()
 
 
 class Prepare(msgspec.Struct, frozen=True, tag=True):

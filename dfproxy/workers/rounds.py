@@ -8,7 +8,7 @@ and ending workers, and their sockets, are the business of `dfproxy.workers.lead
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,11 @@ log = Logger()
 PER_SERVICE_S = 0.001
 """
 What a confirmation may take longer for each service of its change, in seconds: compiling one takes a tenth of it.
+"""
+
+PER_CERTIFICATE = 4
+"""
+As many services as a certificate counts for: making its context takes a little more than half a millisecond.
 """
 
 LOAD_S = 30.0
@@ -88,7 +93,7 @@ class Round:
         """
         How long a worker may take for it.
         """
-        return LATE_S + PER_SERVICE_S * len(self.change.services)
+        return LATE_S + PER_SERVICE_S * _weight(self.change.services, self.change.certificates)
 
 
 class Rounds:
@@ -185,7 +190,9 @@ class Rounds:
         Tell a new worker all there is, piece by piece so that others are served between.
         """
         services = self._known.whole()
-        self._tell(child, self._known.parts(services), Prepare(self._known.revision, True), len(services))
+        certificates = tuple(self._known.certificates)
+        weight = _weight(services, certificates)
+        self._tell(child, self._known.parts(services), Prepare(self._known.revision, True), weight)
 
     def leave(self, child: Child) -> None:
         """
@@ -290,20 +297,20 @@ class Rounds:
         """
         return child.state is State.LOADING and child.told and not child.backlog
 
-    def _tell(self, child: Child, parts: Iterator[Part], prepare: Prepare, services: int) -> None:
+    def _tell(self, child: Child, parts: Iterator[Part], prepare: Prepare, weight: int) -> None:
         if child.state is not State.LOADING:
             return
         child.told = False
         for part in parts:
             for payload in payloads(part):
                 child.send(payload)
-            if len(part.services) < services:
+            if len(part.services) < weight:
                 pause = 0.0 if child.unsent_bytes < UNSENT_BYTES else PAUSE_S
-                self._clock.callLater(pause, self._tell, child, parts, prepare, services)
+                self._clock.callLater(pause, self._tell, child, parts, prepare, weight)
                 return
         child.told = True
         child.owed += 1
-        within_s = LOAD_S + PER_SERVICE_S * services
+        within_s = LOAD_S + PER_SERVICE_S * weight
         both = gatherResults(
             [child.ask(encode(prepare), within_s), child.ask(encode(Commit(prepare.revision)), within_s)],
             consumeErrors=True,
@@ -335,7 +342,8 @@ class Rounds:
         if child.backlog:
             change = merged(child.backlog)
             child.backlog = []
-            self._tell(child, parts_of(change), Prepare(change.revision, change.whole), len(change.services))
+            weight = _weight(change.services, change.certificates)
+            self._tell(child, parts_of(change), Prepare(change.revision, change.whole), weight)
         elif self._round is None:
             child.state = State.READY
 
@@ -349,6 +357,13 @@ class Rounds:
         if self._all_sent(child):
             child.state = State.READY
             self._ask_all(current)
+
+
+def _weight(services: Sized, certificates: Sized) -> int:
+    """
+    How much work a change is, in services.
+    """
+    return len(services) + PER_CERTIFICATE * len(certificates)
 
 
 def _lost_meanwhile(failure: Failure) -> None:

@@ -29,6 +29,7 @@ from zope.interface import provider
 
 from dfproxy.errors import Refused
 from dfproxy.frontend.listeners import Listeners
+from dfproxy.model.certificate import Certificate
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Limits, Settings
 from dfproxy.model.snapshot import Change, Membership
@@ -352,13 +353,24 @@ def gathered(parts: list[Part], prepare: Prepare) -> Change:
     removed: list[str] = []
     memberships: list[Membership] = []
     cells: list[tuple[str, int, int]] = []
+    certificates: list[Certificate] = []
+    removed_certificates: list[str] = []
     for part in parts:
         services += part.services
         removed += part.removed
         memberships += part.memberships
         cells += part.cells
+        certificates += part.certificates
+        removed_certificates += part.removed_certificates
     return Change(
-        prepare.revision, tuple(services), tuple(removed), tuple(memberships), tuple(cells), whole=prepare.whole
+        prepare.revision,
+        tuple(services),
+        tuple(removed),
+        tuple(memberships),
+        tuple(cells),
+        prepare.whole,
+        tuple(certificates),
+        tuple(removed_certificates),
     )
 
 

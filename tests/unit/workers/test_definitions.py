@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from dfproxy.model.certificate import Certificate
 from dfproxy.model.match import Match
 from dfproxy.model.service import Destination, Service
 from dfproxy.model.snapshot import Change, Membership, Revision, ServerAddress
@@ -25,6 +26,10 @@ def service(name: str, *indexes: int, port: int = 80) -> Service:
 
 def members(name: str, epoch: int, *hosts: str) -> Membership:
     return Membership(name, 0, epoch, tuple(ServerAddress(host, 80) for host in hosts))
+
+
+def certificate(file: str, digest: str = "", size: int = 0) -> Certificate:
+    return Certificate(file, "folder", bytes(size), b"", "ec", (), digest, 0.0)
 
 
 class DefinitionsTests(SynchronousTestCase):
@@ -56,6 +61,17 @@ class DefinitionsTests(SynchronousTestCase):
         self.assertEqual(self.cells.number(("a", 1)), 0)
         self.commit(Change(Revision(3), removed=("a",)))
         self.assertEqual((len(self.cells), self.known.memberships, self.known.services), (0, {}, {}))
+
+    def test_certificates(self) -> None:
+        """
+        A new worker is told all certificates in force, in pieces, before the services.
+        """
+        self.commit(Change(Revision(1), (service("a"),), certificates=(certificate("x"), certificate("y"))))
+        self.commit(Change(Revision(2), certificates=(certificate("x", "new"),), removed_certificates=("folder/y",)))
+        first, second = self.known.parts(self.known.whole())
+        self.assertEqual((first, second.services), (Part(certificates=(certificate("x", "new"),)), (service("a"),)))
+        self.commit(Change(Revision(3), whole=True))
+        self.assertEqual(self.known.certificates, {})
 
     def test_dropped(self) -> None:
         """
@@ -153,3 +169,39 @@ class PartsTests(SynchronousTestCase):
         at_once.update({one.name: one for one in change.services})
         self.assertEqual(at_once, one_by_one)
         self.assertFalse(set(change.removed) & {one.name for one in change.services})
+
+
+class CertificatePartsTests(SynchronousTestCase):
+    """
+    Certificates on their way to workers.
+    """
+
+    def test_pieces(self) -> None:
+        """
+        A thousand are sent in bounded pieces; large ones in pieces that fit into a frame.
+        """
+        many = tuple(certificate(str(n)) for n in range(1000))
+        parts = list(parts_of(Change(Revision(1), certificates=many, removed_certificates=("folder/z",))))
+        self.assertEqual(tuple(c for part in parts for c in part.certificates), many)
+        self.assertEqual(max(len(part.certificates) for part in parts), PART_ITEMS)
+        self.assertEqual(parts[-1].removed_certificates, ("folder/z",))
+        large = Part(certificates=tuple(certificate(str(n), size=1 << 20) for n in range(20)))
+        pieces = list(payloads(large))
+        self.assertLessEqual(max(map(len, pieces)), FRAME_BYTES)
+        found = [decode(piece) for piece in pieces]
+        self.assertEqual(
+            tuple(c for part in found if isinstance(part, Part) for c in part.certificates), large.certificates
+        )
+
+    def test_merged(self) -> None:
+        """
+        Of several changes in a row the last word about each certificate counts.
+        """
+        changes = (
+            Change(Revision(1), certificates=(certificate("x"), certificate("y"))),
+            Change(Revision(2), certificates=(certificate("x", "new"),), removed_certificates=("folder/y", "folder/z")),
+            Change(Revision(3), certificates=(certificate("z"),)),
+        )
+        found = merged(changes)
+        self.assertEqual(found.certificates, (certificate("x", "new"), certificate("z")))
+        self.assertEqual(found.removed_certificates, ("folder/y",))
