@@ -62,9 +62,12 @@ def free_port(host: str = "127.0.0.1") -> int:
     raise AssertionError("no port is free")
 
 
-def until(wanted: Callable[[], Any], within_s: float = LIMIT_S, what: str = "") -> Any:
+def until(wanted: Callable[[], Any], within_s: float = LIMIT_S, what: str | Callable[[], str] = "") -> Any:
     """
     Look again and again until something is true.
+
+    Args:
+        what: says what was awaited, or gives what helps to understand.
 
     Returns:
         What was true.
@@ -72,7 +75,7 @@ def until(wanted: Callable[[], Any], within_s: float = LIMIT_S, what: str = "") 
     deadline = time.monotonic() + within_s
     while not (found := wanted()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within_s} s: {what or wanted}")
+            raise AssertionError(f"not within {within_s} s: {what() if callable(what) else what or wanted}")
         time.sleep(0.01)
     return found
 
@@ -326,15 +329,19 @@ class Proxy:
         """
         self._child.send_signal(number)
 
-    def wait(self, within_s: float = END_S) -> int:
+    def wait(self, within_s: float = END_S, whole_log: bool = True) -> int:
         """
         Wait for its end.
+
+        Args:
+            whole_log: also for its log, which its workers hold open as well.
 
         Returns:
             Its exit status.
         """
         status = self._child.wait(within_s)
-        self._reader.join(10)
+        if whole_log:
+            self._reader.join(10)
         return status
 
     def end(self) -> None:
