@@ -18,27 +18,36 @@ from typing import Any, NoReturn
 from twisted.application.service import Service as TwistedService
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from dfproxy.api.config import as_text
 from dfproxy.api.control import Control
+from dfproxy.api.distribute import NoReplicas, Replicas
 from dfproxy.api.root import make_site
 from dfproxy.control.apply import FRONTEND_CELL, LocalDataPlane
+from dfproxy.control.asking import Asking
 from dfproxy.control.configtext import ConfigText
+from dfproxy.control.noted import NotedPublisher
 from dfproxy.control.publisher import Publisher
 from dfproxy.control.strategies import Strategies
+from dfproxy.dfp.reading import Reading
 from dfproxy.dfp.reconfigure import read
+from dfproxy.discovery.addresses import Answer, Verdict
 from dfproxy.discovery.dns import Names
 from dfproxy.discovery.environment import services_of_query
 from dfproxy.discovery.names import DnsAddresses
+from dfproxy.discovery.networks import OwnNetworks
+from dfproxy.discovery.swarmlistener import Pairs, SwarmListener
+from dfproxy.discovery.traffic import TrafficWatch
 from dfproxy.errors import DfproxyError, InvalidBalance, InvalidSettings, Problem
 from dfproxy.frontend.listeners import Listeners
 from dfproxy.interfaces import IDataPlane
 from dfproxy.model.service import Route
 from dfproxy.model.settings import Settings
-from dfproxy.observe.prometheus import Totals
+from dfproxy.observe.prometheus import Measure, Totals
 from dfproxy.service import make_data_plane
+from dfproxy.tls.sni import pass_over_unreadable_names
 from dfproxy.workers.leader import WorkerSet
 
 log = Logger()
@@ -86,6 +95,7 @@ class ProxyService(TwistedService):
         api_port: where the control API listens, once started.
         local: the data plane of this process with `--workers 0`, else None.
         listeners: what it accepts on.
+        swarm: swarm listeners that are asked for all services.
     """
 
     name = "dfproxy"
@@ -100,7 +110,9 @@ class ProxyService(TwistedService):
         self._workers: WorkerSet | None = None
         if settings.workers == 0:
             self.local = make_data_plane(settings, reactor, None)
-            self.listeners = Listeners(reactor, self.local.site)
+            self.listeners = Listeners(reactor, self.local.site, self.local.secure_site)
+            self.local.on_secure = self.listeners.secure
+            pass_over_unreadable_names()
             self.local.ask_names = self._ask_names
             self._counting = LoopingCall(self.local.counters)
             self._counting.clock = reactor
@@ -108,8 +120,14 @@ class ProxyService(TwistedService):
             self._workers = WorkerSet(reactor, settings, wants=self._ask_names)
         data_plane: Any = self.local or self._workers
         self.data_plane: IDataPlane = data_plane
-        self.names = Names(reactor, settings, self.data_plane, DnsAddresses(reactor, settings.in_swarm))
+        self._networks = OwnNetworks(reactor)
+        resolver = DnsAddresses(reactor, settings.in_swarm, networks=self._networks)
+        self.names = Names(reactor, settings, self.data_plane, resolver)
+        self._traffic = TrafficWatch(reactor, self._with_traffic, self.names.busy)
         self.publisher = Publisher(self.data_plane, self.names, reactor)
+        self._asks = Asking(reactor)
+        self.swarm = SwarmListener(reactor, settings, self._asks, self.names, self.publisher, self._read)
+        self._begun = self._complete = self._ending = False
         self.api_port: IListeningPort | None = None
         self._quarantined: dict[str, str] = {}
         self._asking = LoopingCall(self._ask_quarantine)
@@ -149,6 +167,7 @@ class ProxyService(TwistedService):
         gc.set_threshold(*GC_THRESHOLDS)
         gc.freeze()
         self.names.start()
+        self._traffic.start()
         if self.local is not None:
             self._counting.start(COUNT_S, now=False)
         if self._config_text is not None:
@@ -171,6 +190,9 @@ class ProxyService(TwistedService):
             yield maybeDeferred(self._publish_at_start, pairs).addErrback(
                 lambda failure: log.error("a service at start is left out: {reason}", reason=failure.getErrorMessage())
             )
+        self._begun = True
+        if not self._ending:
+            self.swarm.start()
         for listener in self.settings.listeners:
             log.info("serving HTTP on {address}:{port}", address=listener.address or "*", port=listener.port)
         if self.api_port is not None:
@@ -178,21 +200,33 @@ class ProxyService(TwistedService):
             log.info("control API on {host}:{port}", host=host.host, port=host.port)
 
     def _publish_at_start(self, pairs: list[tuple[str, str]]) -> Deferred[Any]:
-        reading = read(pairs, (), self.settings, self._strategies.parse_balance)
+        reading = self._read(pairs)
         if reading.service is None:
             return self.publisher.withdraw((reading.name,))
         return self.publisher.publish((reading.service,))
 
+    def _read(self, pairs: Pairs) -> Reading:
+        return read(pairs, (), self.settings, self._strategies.parse_balance)
+
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
         """
-        End gracefully: accept nothing more, let what is under way finish, then end. A second signal ends at once.
+        End gracefully: `ready` says no at once, and everything goes on for `drain_wait_s`, so that whoever sends us
+        clients looks elsewhere first. Then accept nothing more, let what is under way finish, and end. A second signal
+        ends at once.
         """
+        self._ending = True
         yield maybeDeferred(TwistedService.stopService, self)
-        if self._asking.running:
-            self._asking.stop()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._at_once)
+        wait_s = self.settings.drain_wait_s
+        if wait_s and self._begun:
+            log.info("told to end: not ready any more, and serving for {wait} s yet", wait=wait_s)
+            yield deferLater(self._reactor, wait_s)
+        self.swarm.stop()
+        self._traffic.stop()
+        if self._asking.running:
+            self._asking.stop()
         if self.api_port is not None:
             yield maybeDeferred(self.api_port.stopListening)
         if self._config_text is not None:
@@ -203,6 +237,7 @@ class ProxyService(TwistedService):
             yield self.listeners.stop()
             yield self.local.drain(self.settings.limits.drain_s)
             self._counting.stop()
+        yield self._asks.close()
         yield self.names.stop()
 
     def _at_once(self, *_: object) -> NoReturn:
@@ -222,7 +257,7 @@ class ProxyService(TwistedService):
     def _control(self) -> Control:
         return Control(
             settings=self.settings,
-            publisher=self.publisher,
+            publisher=NotedPublisher(self.publisher, self.swarm.noted),
             names=self.names,
             strategies=self._strategies,
             routes=self._routes,
@@ -231,7 +266,39 @@ class ProxyService(TwistedService):
             clock=self._reactor,
             ready=self._ready,
             quarantined=lambda: self._quarantined,
+            listener_fetched=self.swarm.fetched,
+            notify=self.swarm.notify,
+            replicas=Replicas(self._reactor, self._other_replicas, self._asks, self._api_port_number),
+            measures=self._measures,
         )
+
+    def _api_port_number(self) -> int:
+        host: Any = self.api_port.getHost() if self.api_port is not None else None
+        return self.settings.api_port if host is None else int(host.port)
+
+    def _other_replicas(self) -> Deferred[tuple[str, ...]]:
+        name, bound = self.settings.service_name, self.settings.api_address
+
+        def known(answer: Answer) -> tuple[str, ...]:
+            if answer.verdict is not Verdict.FOUND:
+                raise NoReplicas(
+                    f"no replicas known by tasks.{name}: {answer.reason or 'no answer'}; nothing has changed; "
+                    "set SERVICE_NAME to the Swarm service of this proxy, <stack>_<service>, or say distribute=false"
+                )
+            return tuple(address for address in answer.addresses if not self._networks.is_ours(address, bound))
+
+        return self.names.tasks_of(name).addCallback(known)
+
+    def _measures(self) -> Iterable[Measure]:
+        yield from self.names.measures()
+        yield from self.swarm.measures()
+
+    def _with_traffic(self) -> Iterator[Iterable[tuple[str, int]]]:
+        if self._workers is not None:
+            yield from self._workers.cells.traffic()
+        elif self.local is not None:
+            busy, self.local.busy = self.local.busy, set()
+            yield busy
 
     @inlineCallbacks
     def _ask_quarantine(self) -> Generator[Deferred[Any], Any, None]:
@@ -239,8 +306,22 @@ class ProxyService(TwistedService):
         self._quarantined = {name: reason for answer in answers if answer for name, reason in answer.items()}
 
     def _ready(self) -> dict[str, str]:
-        reason = self._workers.degraded if self._workers is not None else ""
-        return {"workers": reason} if reason else {}
+        problems = {}
+        if self._ending:
+            problems["ending"] = "told to end; connections are still served"
+        elif not self._begun:
+            problems["start"] = "the services given at start are not published yet"
+        if self._workers is not None and self._workers.degraded:
+            problems["workers"] = self._workers.degraded
+        if missing := self.swarm.missing():
+            problems["listener"] = missing
+        if not self._complete and not problems:
+            # Only at the start: names that are published later are nobody's reason to send clients elsewhere.
+            unasked = self.names.unasked
+            if unasked:
+                problems["names"] = f"{unasked} names have not been asked yet"
+            self._complete = not unasked
+        return problems
 
     def _routes(self) -> tuple[Iterable[tuple[Route, object]], Route | None]:
         if self.local is not None:

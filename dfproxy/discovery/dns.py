@@ -304,6 +304,15 @@ class Names:
         fixed = self._fixed.get(usual_form(f"tasks.{service}"))
         return succeed(Answer(Verdict.FOUND, fixed)) if fixed is not None else self._resolver.tasks_of(service)
 
+    def addresses_of(self, host: str) -> Deferred[Answer]:
+        """
+        The addresses of any host, literal, fixed or from DNS; asked each time. The Deferred never fails.
+        """
+        fixed = self._fixed.get(usual_form(host))
+        if fixed is None and (address := literal(host)):
+            fixed = (address,)
+        return succeed(Answer(Verdict.FOUND, fixed)) if fixed is not None else self._resolver.ask(host)
+
     def gone_s(self, service: str) -> float:
         """
         For how long, in seconds, every name of a service in force has been said not to exist; 0.0 if it is not so.
