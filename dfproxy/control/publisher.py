@@ -25,7 +25,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from dfproxy.errors import NotReady, Overloaded, Refused, Superseded
+from dfproxy.errors import Claimed, JournalError, NotReady, Overloaded, Refused, Superseded
 from dfproxy.interfaces import IDataPlane, INames, IPublisher
 from dfproxy.model.certificate import Certificate
 from dfproxy.model.service import Service
@@ -48,9 +48,26 @@ PREPARE_S = 60.0
 How long a change may take to get ready, in seconds. The workers' own limit is 2 s and a millisecond for each service.
 """
 
+RECORD_S = 10.0
+"""
+How long making a change durable may take, in seconds. A disk needs milliseconds, one that is busy with others' writes
+a second or two; one that hangs must not hang every caller.
+"""
+
 DIGEST_BITS = 128
 """
 Size of the digest of a revision.
+"""
+
+
+ORIGINS = {
+    "dfp": "calls of the API and swarm listeners",
+    "environment": "what was declared at start: options and variables",
+    "docker": "labels of services of the Swarm",
+    "file": "files",
+}
+"""
+Who publishes, as callers are told.
 """
 
 
@@ -75,6 +92,7 @@ class Caller:
     answer: Deferred[Revision]
     memberships: tuple[Membership, ...] = ()
     lost: set[str] = field(default_factory=set)
+    origin: str = "dfp"
     certificates: dict[str, Certificate] = field(default_factory=dict)
 
     def names(self) -> Iterable[str]:
@@ -135,11 +153,11 @@ class Publisher:
         named = {service.name: service for service in services}
         return self._enter(named, (), {certificate.identity: certificate for certificate in certificates})
 
-    def withdraw(self, names: tuple[str, ...]) -> Deferred[Revision]:
+    def withdraw(self, names: tuple[str, ...], origin: str = "dfp") -> Deferred[Revision]:
         """
         See `IPublisher`.
         """
-        return self._enter({}, tuple(dict.fromkeys(names)), {})
+        return self._enter({}, tuple(dict.fromkeys(names)), {}, origin)
 
     def restore(
         self, services: tuple[Service, ...], number: int, memberships: tuple[Membership, ...] | None = None
@@ -164,7 +182,11 @@ class Publisher:
         return restored
 
     def _enter(
-        self, services: dict[str, Service], removed: tuple[str, ...], certificates: dict[str, Certificate]
+        self,
+        services: dict[str, Service],
+        removed: tuple[str, ...],
+        certificates: dict[str, Certificate],
+        origin: str = "dfp",
     ) -> Deferred[Revision]:
         present, shown = self.snapshot.services, self.snapshot.certificates
         touched = self._touched
@@ -177,7 +199,7 @@ class Publisher:
         if self._callers >= CALLERS:
             return fail(Overloaded(f"{CALLERS} changes wait already; try again in a second"))
         self._place += 1
-        caller = Caller(self._place, services, removed, Deferred(), certificates=certificates)
+        caller = Caller(self._place, services, removed, Deferred(), origin=origin, certificates=certificates)
         answer = caller.answer
         self._callers += 1
         self._touched.update(caller.names())
@@ -228,6 +250,7 @@ class Publisher:
         """
         One round with these callers, or more if it is refused. Each is answered.
         """
+        batch = self._entitled(batch)
         last = {name: caller for caller in batch for name in caller.names() if name not in caller.lost}
         change = self._change(last)
         if change is None:
@@ -254,9 +277,10 @@ class Publisher:
     ) -> Generator[Deferred[Any], Any, None]:
         if self._record is not None:
             try:
-                yield self._record(change)
+                yield self._recorded(self._record, change)
             except Exception as error:  # noqa: BLE001  nothing is in force that is not durable, whatever the reason
-                log.failure("a change cannot be recorded")
+                if not isinstance(error, JournalError):
+                    log.failure("a change cannot be recorded")
                 self._data_plane.abort(change.revision)
                 self._refuse(batch, error)
                 return
@@ -269,6 +293,42 @@ class Publisher:
                 if winner is not None and winner.place > caller.place:
                     caller.lost.add(name)
         self._answer_all(batch, last)
+
+    def _recorded(self, record: Callable[[Change], Deferred[None]], change: Change) -> Deferred[None]:
+        def late(failure: Any) -> None:
+            failure.trap(DeferredTimeout)
+            raise JournalError(f"cannot be made durable: the disk has not answered within {RECORD_S:.0f} s")
+
+        return record(change).addTimeout(RECORD_S, self._clock).addErrback(late)
+
+    def _entitled(self, batch: list[Caller]) -> list[Caller]:
+        """
+        The callers that may change what they want to change; the others are answered.
+
+        A name belongs to the origin that has published it until that withdraws it.
+        """
+        owners: dict[str, str] = {}
+        entitled = []
+        for caller in batch:
+            claims = {name: one.origin for name, one in caller.services.items()}
+            claims.update(dict.fromkeys(caller.removed, caller.origin))
+            for name, origin in claims.items():
+                present = self.snapshot.services.get(name)
+                owner = owners.get(name, present.origin if present is not None else "") or origin
+                if owner != origin:
+                    log.warn(
+                        "{name} is not changed: it belongs to {owner}, not to {origin}",
+                        name=name,
+                        owner=owner,
+                        origin=origin,
+                    )
+                    self._refuse([caller], Claimed(f"{name} belongs to another origin ({ORIGINS.get(owner, owner)})"))
+                    break
+            else:
+                entitled.append(caller)
+                owners.update({name: caller.services[name].origin for name in caller.services})
+                owners.update(dict.fromkeys(caller.removed, ""))
+        return entitled
 
     def _change(self, last: dict[str, Caller]) -> Change | None:
         """

@@ -259,7 +259,9 @@ class Rounds:
         elif current.reasons:
             self._abort(current)
             current.done.errback(Refused(current.reasons[0]))
-        elif current.ready:
+        elif current.ready or (current.change.whole and not self._children):
+            # A whole change before the first worker has been started: each is told all there is when it comes, and
+            # puts in quarantine what it cannot load. So none serves before it knows all.
             current.done.callback(None)
         elif current.attempts >= ATTEMPTS:
             self._abort(current)
