@@ -23,8 +23,14 @@ from dfproxy.model.settings import Settings
 from dfproxy.observe.accesslog import AccessLog
 from dfproxy.observe.cells import Cells
 from dfproxy.routing.table import Current
+from dfproxy.tls.store import CertificateStore
 
 log = Logger()
+
+PROTOCOLS = ("http/1.1",)
+"""
+What is offered to clients by ALPN, the preferred one first.
+"""
 
 
 def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> LocalDataPlane:
@@ -46,7 +52,8 @@ def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> Lo
     site = Site(ReverseProxyResource(lookup=lambda request: current.table.lookup(request), traffic=traffic))
     site.limit = settings.limits.client_connections // max(settings.workers, 1) or _connections()
     traffic.deadlines.start()
-    return LocalDataPlane(settings, traffic, site, current, strategies, Random(), cells)
+    certificates = CertificateStore(settings.tls, PROTOCOLS)
+    return LocalDataPlane(settings, traffic, site, current, strategies, Random(), cells, certificates)
 
 
 def _connections() -> int:

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from random import Random
+from ssl import SSLContext
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from dfproxy.balancing.roundrobin import RoundRobin
+from dfproxy.control.loading import Loading
 from dfproxy.control.strategies import Strategies
 from dfproxy.errors import InvalidBalance, InvalidRoute, Refused
 from dfproxy.exchange.traffic import Traffic
-from dfproxy.frontend.site import ProxySite
+from dfproxy.frontend.site import ProxySite, SecureSite
 from dfproxy.interfaces import IBalancer, IDataPlane
 from dfproxy.model.service import Balance, Destination, Route, Service
 from dfproxy.model.settings import Settings
@@ -30,6 +33,7 @@ from dfproxy.observe.cells import Cells
 from dfproxy.observe.prometheus import Totals
 from dfproxy.routing.compile import TableBuilder
 from dfproxy.routing.table import EMPTY, Current, RouteTable
+from dfproxy.tls.store import CertificateStore, Staged
 from dfproxy.upstream.live import LiveBackend, LiveServer
 
 log = Logger()
@@ -37,6 +41,11 @@ log = Logger()
 FRONTEND_CELL = 1
 """
 Shared cell of the frontend's counters (`dfproxy.observe.cells`).
+"""
+
+NEEDS_UV = "TLS needs the uv reactor: use workers, or start twistd with --reactor uv"
+"""
+What a certificate is answered where the reactor has no TLS that chooses among certificates.
 """
 
 DRAIN_LOOK_S = 0.1
@@ -59,6 +68,14 @@ class _Prepared:
         self.definitions: list[tuple[LiveBackend, Service, Destination, IBalancer | None]] = []
         self.retired: list[Key] = []
         self.quarantined: dict[str, str] = {}
+        self.loading: Loading | None = None
+        self.certificates: Staged | None = None
+
+    def has(self, certificates: Staged) -> None:
+        """
+        The certificates are loaded.
+        """
+        self.certificates = certificates
 
 
 @implementer(IDataPlane)
@@ -74,12 +91,15 @@ class LocalDataPlane:
         strategies: where balancers, the order and conditions come from.
         random: the source of chance for balancers.
         cells: shared counters, None without workers.
+        certificates: the certificates of this process; None: as `settings` say.
 
     Attributes:
         site: as given.
+        secure_site: the factory of listeners with TLS.
         quarantined: services that could not be loaded, with the reason.
         busy: destinations whose servers had traffic since somebody emptied it; without workers only.
         ask_names: called with service and index when a connection failed; None: nobody to ask.
+        on_secure: called once, with the context of listeners, when there is a certificate; None: nobody to tell.
     """
 
     def __init__(
@@ -91,10 +111,12 @@ class LocalDataPlane:
         strategies: Strategies,
         random: Random,
         cells: Cells | None = None,
+        certificates: CertificateStore | None = None,
     ) -> None:
         self._settings = settings
         self._traffic = traffic
         self.site = site
+        self.secure_site = SecureSite(site)
         self._current = current
         self._strategies = strategies
         self._random = random
@@ -108,6 +130,9 @@ class LocalDataPlane:
         self.quarantined: dict[str, str] = {}
         self.busy: set[Key] = set()
         self.ask_names: Callable[[str, int], None] | None = None
+        self._certificates = certificates or CertificateStore(settings.tls)
+        self._is_secure = False
+        self.on_secure: Callable[[SSLContext], None] | None = None
         if cells is not None:
             traffic.frontend.cell = FRONTEND_CELL
 
@@ -119,10 +144,25 @@ class LocalDataPlane:
         """
         assert isinstance(change, Change)
         try:
-            self._prepared = self._prepare(change)
+            self._prepared = prepared = self._prepare(change)
         except Refused as error:
             return fail(error)
-        return succeed(None)
+        if not change.certificates and not change.removed_certificates and not change.whole:
+            return succeed(None)
+        prepared.loading = Loading(self._certificates, self._traffic.clock, change, self._unusable())
+        return prepared.loading.start().addCallbacks(prepared.has, self._not_loaded)
+
+    def _not_loaded(self, failure: Failure) -> Failure:
+        self._prepared = None
+        return failure
+
+    def _unusable(self) -> str:
+        """
+        Why certificates cannot be used here; empty: they can, or no listener wants them.
+        """
+        if hasattr(self._traffic.reactor, "adoptTLSPort") or not any(each.tls for each in self._settings.listeners):
+            return ""
+        return NEEDS_UV
 
     def _prepare(self, change: Change) -> _Prepared:
         previous = EMPTY if change.whole else self._current.table
@@ -221,6 +261,12 @@ class LocalDataPlane:
             retired = self._backends.pop(key, None)
             if retired is not None:
                 retired.retire()
+        if prepared.certificates is not None:
+            self._certificates.commit(prepared.certificates)
+            if self._certificates.held and not self._is_secure:
+                self._is_secure = True
+                if self.on_secure is not None:
+                    self.on_secure(self._certificates.base)
         self._revision = change.revision
         return succeed(None)
 
@@ -228,6 +274,8 @@ class LocalDataPlane:
         """
         See `IDataPlane`.
         """
+        if self._prepared is not None and self._prepared.loading is not None:
+            self._prepared.loading.give_up()
         self._prepared = None
 
     def members(self, membership: object) -> None:

@@ -88,7 +88,7 @@ def descriptor(transport: Stream) -> int:
     The transport's descriptor if it can be spliced now: it tells it, and has nothing unsent; else -1.
     """
     unsent = getattr(transport, "unsentBytes", None)
-    if unsent is None or unsent():
+    if unsent is None or unsent() or _is_encrypted(transport):
         return -1
     number: int = transport.fileno()  # type: ignore[attr-defined]  # has it if it has unsentBytes
     return number
@@ -98,10 +98,17 @@ def descriptor_to_read(transport: Stream) -> int:
     """
     The transport's descriptor if it can be spliced from, whatever it has unsent; else -1.
     """
-    if getattr(transport, "unsentBytes", None) is None:
+    if getattr(transport, "unsentBytes", None) is None or _is_encrypted(transport):
         return -1
     number: int = transport.fileno()  # type: ignore[attr-defined]  # has it if it has unsentBytes
     return number
+
+
+def _is_encrypted(transport: Stream) -> bool:
+    """
+    Whether what goes over the descriptor is not what is written to the transport (`dfproxy.uv.tls`).
+    """
+    return bool(getattr(transport, "secured", False) or getattr(transport, "TLS", False))
 
 
 class Splice:

@@ -119,6 +119,7 @@ class Http1Session(Protocol):
 
     Attributes:
         state: what it is in.
+        secure: the client speaks TLS; set before the connection is made, by `dfproxy.frontend.site`.
         deadline: when it takes too long (`Expiring`).
         watched: looked at by the wheel.
     """
@@ -155,6 +156,7 @@ class Http1Session(Protocol):
     )
 
     transport: Stream  # type: ignore[assignment]  # what we use of it
+    secure = False
 
     def __init__(self, frontend: Frontend) -> None:
         traffic = frontend.traffic
@@ -197,6 +199,8 @@ class Http1Session(Protocol):
         self._client_port = getattr(peer, "port", 0)
         self._local_port = getattr(here, "port", 0)
         self._forwarded = b"X-Forwarded-For: %b\r\n\r\n" % self._client_host.encode("ascii", "replace")
+        if self.secure:
+            self._forwarded = b"X-Forwarded-Proto: https\r\n" + self._forwarded  # beside one that came (contract 4.6)
         transport.registerProducer(self, True)
         self.deadline = self._traffic.clock.seconds() + self._limits.head_timeout_s
         self._deadlines.watch(self)

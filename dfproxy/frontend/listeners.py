@@ -3,6 +3,9 @@ Accepts on addresses: adopts sockets that the leader opened, or binds its own wi
 
 Who the accepted connections belong to is the factory's business; letting go of a socket never touches them.
 
+A listener with TLS speaks plain HTTP until there is a certificate (contract, ODDITY-17) and from then on TLS, on the
+same socket: what waits in its queue is not lost, and what was accepted stays plain.
+
 Source: HAProxy `bind`; DFP `DEFAULT_PORTS`, `BIND_PORTS`.
 """
 
@@ -10,15 +13,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, socket
+from ssl import SSLContext
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from dfproxy.errors import InvalidSettings, Problem
 from dfproxy.model.listener import Listener
+
+log = Logger()
 
 BACKLOG = 4096
 """
@@ -46,15 +54,19 @@ class Listeners:
     The listening sockets of one process.
 
     Args:
-        reactor: `IReactorTCP` and `IReactorSocket`.
+        reactor: `IReactorTCP` and `IReactorSocket`; for TLS also with `adoptTLSPort` (`dfproxy.uv`).
         factory: makes the protocol of each accepted connection.
+        secure_factory: the same for connections with TLS; None: `factory`.
     """
 
-    def __init__(self, reactor: Any, factory: IProtocolFactory) -> None:
+    def __init__(self, reactor: Any, factory: IProtocolFactory, secure_factory: IProtocolFactory | None = None) -> None:
         self._reactor = reactor
         self._factory = factory
+        self._secure_factory = secure_factory or factory
+        self._context: SSLContext | None = None
         self._ports: dict[int, IListeningPort] = {}
         self._own: list[IListeningPort] = []
+        self._plain: dict[int | IListeningPort, Listener] = {}
 
     @property
     def slots(self) -> tuple[int, ...]:
@@ -73,8 +85,9 @@ class Listeners:
         """
         try:
             if slot.number not in self._ports:
-                family = AF_INET6 if ":" in slot.listener.address else AF_INET
-                self._ports[slot.number] = self._reactor.adoptStreamPort(descriptor, family, self._factory)
+                self._ports[slot.number] = self._accept_on(descriptor, slot.listener)
+                if slot.listener.tls and self._context is None:
+                    self._plain[slot.number] = slot.listener
         finally:
             os.close(descriptor)
 
@@ -83,6 +96,7 @@ class Listeners:
         Accept no more on this slot; what was accepted stays. Unknown numbers are fine.
         """
         port = self._ports.pop(number, None)
+        self._plain.pop(number, None)
         if port is None:
             return maybeDeferred(lambda: None)
         return maybeDeferred(port.stopListening)
@@ -91,17 +105,44 @@ class Listeners:
         """
         Open an address of our own and accept on it.
 
+        Returns:
+            The port; one with TLS is replaced by another on the same socket when `secure` is called.
+
         Raises:
             InvalidSettings: it cannot be bound; says which and why.
         """
         try:
-            port: IListeningPort = self._reactor.listenTCP(
-                listener.port, self._factory, backlog=BACKLOG, interface=listener.address
-            )
+            if listener.tls:
+                port = self._bind_for_tls(listener)
+            else:
+                port = self._reactor.listenTCP(
+                    listener.port, self._factory, backlog=BACKLOG, interface=listener.address
+                )
         except CannotListenError as error:
             raise InvalidSettings((cannot_bind(listener, error.socketError),)) from error
+        except OSError as error:
+            raise InvalidSettings((cannot_bind(listener, error),)) from error
         self._own.append(port)
         return port
+
+    def secure(self, context: SSLContext) -> None:
+        """
+        There is a certificate: speak TLS on the listeners that are meant to, those of now and those to come.
+
+        Args:
+            context: chooses certificates; may change what it chooses from at any time.
+        """
+        self._context = context
+        plain, self._plain = self._plain, {}
+        for place, listener in plain.items():
+            port: Any = self._ports[place] if isinstance(place, int) else place
+            # The new one accepts before the old one stops, on the same queue.
+            secured = self._accept_on(port.fileno(), listener)
+            if isinstance(place, int):
+                self._ports[place] = secured
+            else:
+                self._own[self._own.index(place)] = secured
+            maybeDeferred(port.stopListening).addErrback(_not_stopped)
 
     def stop(self) -> Deferred[Any]:
         """
@@ -113,7 +154,37 @@ class Listeners:
         ports = [*self._ports.values(), *self._own]
         self._ports.clear()
         self._own.clear()
+        self._plain.clear()
         return DeferredList([maybeDeferred(port.stopListening) for port in ports], consumeErrors=True)
+
+    def _accept_on(self, descriptor: int, listener: Listener) -> IListeningPort:
+        """
+        Accept on a socket that listens; a duplicate is made of it.
+        """
+        family = AF_INET6 if ":" in listener.address else AF_INET
+        port: IListeningPort
+        if listener.tls and self._context is not None:
+            port = self._reactor.adoptTLSPort(descriptor, family, self._secure_factory, self._context)
+        else:
+            port = self._reactor.adoptStreamPort(descriptor, family, self._factory)
+        return port
+
+    def _bind_for_tls(self, listener: Listener) -> IListeningPort:
+        """
+        Opened here, since a socket that the reactor has opened is shut down, for all, when its port stops.
+        """
+        with socket(AF_INET6 if ":" in listener.address else AF_INET, SOCK_STREAM | SOCK_NONBLOCK) as opened:
+            opened.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            opened.bind((listener.address, listener.port))
+            opened.listen(BACKLOG)
+            port = self._accept_on(opened.fileno(), listener)
+        if self._context is None:
+            self._plain[port] = listener
+        return port
+
+
+def _not_stopped(failure: Failure) -> None:
+    log.failure("a port that speaks TLS now was not let go of", failure)
 
 
 def cannot_bind(listener: Listener, error: object) -> Problem:

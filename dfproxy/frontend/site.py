@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.web.server import Site
 
@@ -85,3 +86,23 @@ class ProxySite(Site):
         """
         for session in list(self.sessions_open):
             session.transport.abortConnection()
+
+
+class SecureSite(Factory):
+    """
+    The same site for listeners with TLS: its sessions know that the client speaks it.
+
+    Args:
+        site: whose sessions they are.
+    """
+
+    noisy = False
+
+    def __init__(self, site: ProxySite) -> None:
+        self._site = site
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:  # as `ProxySite.buildProtocol`
+        session = self._site.buildProtocol(addr)
+        if session is not None:
+            session.secure = True
+        return session

@@ -26,6 +26,20 @@ Which certificates a context has: identity and digest of each.
 """
 
 
+class BadCertificate(InvalidCertificate):
+    """
+    OpenSSL does not take one.
+
+    Args:
+        certificate: which.
+        reason: why.
+    """
+
+    def __init__(self, certificate: Certificate, reason: str) -> None:
+        super().__init__(f"{certificate.file}: {reason}")
+        self.identity = certificate.identity
+
+
 class Order:
     """
     The contract's order of certificates.
@@ -65,10 +79,10 @@ class Staged:
         Make the contexts that are new, one each step (half a millisecond).
 
         Raises:
-            InvalidCertificate: one of them cannot be; says of which file.
+            BadCertificate: one of them cannot be.
         """
         for key in dict.fromkeys((*self.keys.values(), self.default)):
-            if key and key not in self._store.contexts:
+            if key and key not in self._store.contexts and key not in self.contexts:
                 self.contexts[key] = self._context(key)
                 yield
 
@@ -79,7 +93,7 @@ class Staged:
             try:
                 load(context, (certificate,))
             except InvalidCertificate as error:
-                raise InvalidCertificate(f"{certificate.file}: {error}") from error
+                raise BadCertificate(certificate, str(error)) from error
         return context
 
 

@@ -34,6 +34,7 @@ from dfproxy.model.service import Service
 from dfproxy.model.settings import Limits, Settings
 from dfproxy.model.snapshot import Change, Membership
 from dfproxy.observe.cells import Cells
+from dfproxy.tls.sni import pass_over_unreadable_names
 from dfproxy.workers.channel import Channel
 from dfproxy.workers.messages import (
     Abort,
@@ -116,6 +117,8 @@ class Worker:
             `site`, the factory of listeners, and `drain(deadline_s)`, a Deferred that fires when nothing is under
             way. `counters()`, if it has one, writes what changed to the cells. If it has an attribute
             `ask_names`, that is set to a callable of service name and index, to be called when a connection failed.
+            `secure_site`, if it has one, is the factory of listeners with TLS, and `on_secure` is set to a callable
+            of the context of listeners, to be called when there is a certificate.
         leave: ends the process with that exit code.
     """
 
@@ -248,12 +251,14 @@ class Worker:
         try:
             memory = memoryview(mmap.mmap(self._cells_fd, 0))
             self._plane = self._build(begin.settings, self._reactor, Cells(memory, begin.number, begin.cells))
-            self._listeners = Listeners(self._reactor, self._plane.site)
+            self._listeners = Listeners(self._reactor, self._plane.site, getattr(self._plane, "secure_site", None))
         except Exception as error:  # noqa: BLE001  whatever a plugin raises is told to the leader
             traceback.print_exc()
             self._fail(f"{type(error).__name__}: {error}")
             return
         os.close(self._cells_fd)
+        if hasattr(self._plane, "on_secure"):
+            self._plane.on_secure = self._listeners.secure
         if hasattr(self._plane, "ask_names"):
             self._plane.ask_names = self._ask_names
         self._beats.start(BEAT_S)
@@ -459,6 +464,7 @@ def main() -> None:
     Run one worker until the leader or SIGTERM ends it.
     """
     sys.stderr = Relayed(2)
+    pass_over_unreadable_names()
     globalLogBeginner.beginLoggingTo([_write_event], redirectStandardIO=False)
     reactor = _install_reactor(os.environ.get("DFPROXY_REACTOR", ""))
     code = 0
