@@ -11,7 +11,9 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Any, NoReturn
 
@@ -30,9 +32,10 @@ from dfproxy.control.asking import Asking
 from dfproxy.control.configtext import ConfigText
 from dfproxy.control.noted import NotedPublisher
 from dfproxy.control.publisher import Publisher
+from dfproxy.control.statefolder import StateFolder
 from dfproxy.control.strategies import Strategies
 from dfproxy.dfp.reading import Reading
-from dfproxy.dfp.reconfigure import read
+from dfproxy.dfp.reconfigure import name_of, read
 from dfproxy.discovery.addresses import Answer, Verdict
 from dfproxy.discovery.dns import Names
 from dfproxy.discovery.environment import services_of_query
@@ -40,10 +43,10 @@ from dfproxy.discovery.names import DnsAddresses
 from dfproxy.discovery.networks import OwnNetworks
 from dfproxy.discovery.swarmlistener import Pairs, SwarmListener
 from dfproxy.discovery.traffic import TrafficWatch
-from dfproxy.errors import DfproxyError, InvalidBalance, InvalidSettings, Problem
+from dfproxy.errors import DfproxyError, InvalidBalance, InvalidService, InvalidSettings, Problem
 from dfproxy.frontend.listeners import Listeners
 from dfproxy.interfaces import IDataPlane
-from dfproxy.model.service import Route
+from dfproxy.model.service import Route, Service
 from dfproxy.model.settings import Settings
 from dfproxy.observe.prometheus import Measure, Totals
 from dfproxy.service import make_data_plane
@@ -62,22 +65,31 @@ GC_THRESHOLDS = (50000, 20, 100)
 As in workers: with 10,000 services alive a full collection stops everything for a twentieth of a second.
 """
 
+ENVIRONMENT = "environment"
+"""
+Origin of services that options and variables declare.
+"""
+
 COUNT_S = 0.1
 """
 Seconds between two looks at changed counters with `--workers 0`; workers do it by themselves.
 """
 
 
-def make_service(settings: Settings) -> ProxyService:
+def make_service(settings: Settings, owner: tuple[int, int] | None = None) -> ProxyService:
     """
     The whole proxy as twistd runs it.
+
+    Args:
+        settings: options.
+        owner: user and group that twistd will change to; None: those that we are.
 
     Raises:
         InvalidSettings: an option names something that does not exist.
     """
     from twisted.internet import reactor  # noqa: TID251  chosen by now, as twistd does
 
-    return ProxyService(settings, reactor)
+    return ProxyService(settings, reactor, owner)
 
 
 class ProxyService(TwistedService):
@@ -87,6 +99,7 @@ class ProxyService(TwistedService):
     Args:
         settings: options.
         reactor: the reactor that runs.
+        owner: user and group that we shall be once we serve; None: those that we are.
 
     Attributes:
         data_plane: the workers, or the one data plane of this process.
@@ -100,7 +113,7 @@ class ProxyService(TwistedService):
 
     name = "dfproxy"
 
-    def __init__(self, settings: Settings, reactor: Any) -> None:
+    def __init__(self, settings: Settings, reactor: Any, owner: tuple[int, int] | None = None) -> None:
         self.settings = settings
         self._reactor = reactor
         self._strategies = Strategies.load(settings.plugin_dirs)
@@ -124,7 +137,11 @@ class ProxyService(TwistedService):
         resolver = DnsAddresses(reactor, settings.in_swarm, networks=self._networks)
         self.names = Names(reactor, settings, self.data_plane, resolver)
         self._traffic = TrafficWatch(reactor, self._with_traffic, self.names.busy)
-        self.publisher = Publisher(self.data_plane, self.names, reactor)
+        self._state: StateFolder | None = None
+        if settings.state_dir:
+            self._state = StateFolder(settings.state_dir, reactor, self._read_again, owner)
+        record = self._state.record if self._state is not None else None
+        self.publisher = Publisher(self.data_plane, self.names, reactor, record)
         self._asks = Asking(reactor)
         self.swarm = SwarmListener(reactor, settings, self._asks, self.names, self.publisher, self._read)
         self._begun = self._complete = self._ending = False
@@ -147,6 +164,8 @@ class ProxyService(TwistedService):
         """
         TwistedService.privilegedStartService(self)
         try:
+            if self._state is not None:
+                self._state.claim()
             if self._workers is not None:
                 self._workers.open()
             elif self.listeners is not None:
@@ -164,6 +183,8 @@ class ProxyService(TwistedService):
 
     def startService(self) -> None:
         TwistedService.startService(self)
+        if self._state is not None:
+            self._restore(self._state)
         gc.set_threshold(*GC_THRESHOLDS)
         gc.freeze()
         self.names.start()
@@ -175,6 +196,19 @@ class ProxyService(TwistedService):
         self._at_start = self._begin()
         self._at_start.addErrback(lambda failure: log.failure("the start failed", failure))
 
+    def _restore(self, state: StateFolder) -> None:
+        """
+        Put in force what was in force when we ended, before the first worker starts, so that none ever serves less.
+        """
+        try:
+            found = state.open()
+        except InvalidSettings as error:
+            _give_up(str(error))
+        if found.revision:
+            # Servers are told as soon as they are known: those given by address at once.
+            restored = self.publisher.restore(tuple(found.services.values()), found.revision, ())
+            restored.addErrback(lambda failure: log.failure("what was in force cannot be taken up again", failure))
+
     @inlineCallbacks
     def _begin(self) -> Generator[Deferred[Any], Any, None]:
         if self._workers is not None:
@@ -185,11 +219,7 @@ class ProxyService(TwistedService):
                 self._reactor.stop()
                 return
         self._asking.start(ASK_S).addErrback(lambda failure: log.failure("asking the workers failed", failure))
-        for query in self.settings.services:
-            pairs = services_of_query(query)
-            yield maybeDeferred(self._publish_at_start, pairs).addErrback(
-                lambda failure: log.error("a service at start is left out: {reason}", reason=failure.getErrorMessage())
-            )
+        yield self._declare()
         self._begun = True
         if not self._ending:
             self.swarm.start()
@@ -199,11 +229,35 @@ class ProxyService(TwistedService):
             host: Any = self.api_port.getHost()
             log.info("control API on {host}:{port}", host=host.host, port=host.port)
 
-    def _publish_at_start(self, pairs: list[tuple[str, str]]) -> Deferred[Any]:
+    @inlineCallbacks
+    def _declare(self) -> Generator[Deferred[Any], Any, None]:
+        """
+        Publish what options and variables declare, and withdraw what they declared at a former start only.
+        """
+        declared = [services_of_query(query) for query in self.settings.services]
+        named = {name_of(pairs, ()) for pairs in declared}
+        services = self.publisher.snapshot.services.values()
+        gone = tuple(s.name for s in services if s.origin == ENVIRONMENT and s.name not in named)
+        changes: list[Callable[[], Deferred[Any]]] = [partial(self._publish_at_start, pairs) for pairs in declared]
+        if gone:
+            changes.insert(0, partial(self.publisher.withdraw, gone, ENVIRONMENT))
+        for change in changes:
+            yield maybeDeferred(change).addErrback(
+                lambda failure: log.error("a service at start is left out: {reason}", reason=failure.getErrorMessage())
+            )
+
+    def _publish_at_start(self, pairs: Pairs) -> Deferred[Any]:
         reading = self._read(pairs)
         if reading.service is None:
-            return self.publisher.withdraw((reading.name,))
-        return self.publisher.publish((reading.service,))
+            return self.publisher.withdraw((reading.name,), ENVIRONMENT)
+        return self.publisher.publish((replace(reading.service, origin=ENVIRONMENT),))
+
+    def _read_again(self, parameters: tuple[tuple[str, str], ...], origin: str) -> Service | None:
+        try:
+            service = self._read(list(parameters)).service
+        except InvalidService:
+            return None
+        return None if service is None else replace(service, origin=origin)
 
     def _read(self, pairs: Pairs) -> Reading:
         return read(pairs, (), self.settings, self._strategies.parse_balance)
@@ -237,6 +291,8 @@ class ProxyService(TwistedService):
             yield self.listeners.stop()
             yield self.local.drain(self.settings.limits.drain_s)
             self._counting.stop()
+        if self._state is not None:
+            yield self._state.stop()
         yield self._asks.close()
         yield self.names.stop()
 
@@ -292,6 +348,8 @@ class ProxyService(TwistedService):
     def _measures(self) -> Iterable[Measure]:
         yield from self.names.measures()
         yield from self.swarm.measures()
+        if self._state is not None:
+            yield from self._state.measures()
 
     def _with_traffic(self) -> Iterator[Iterable[tuple[str, int]]]:
         if self._workers is not None:

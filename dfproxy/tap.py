@@ -10,6 +10,7 @@ Source: the table `dfproxy.dfp.options`; Twisted's `usage.Options`.
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import sys
 import textwrap
@@ -206,10 +207,21 @@ def makeService(options: Options) -> IService:
     for line in options.deferred:
         log.warn("{line}", line=line)
     try:
-        service: IService = make_service(options.settings)
+        service: IService = make_service(options.settings, _owner(options.parent))
         return service
     except DfproxyError as error:
         _exit_with(str(error).splitlines())
+
+
+def _owner(twistd: Any) -> tuple[int, int] | None:
+    """
+    User and group that twistd changes to before we serve; None: it does not.
+    """
+    uid = None if twistd is None else twistd.get("uid")
+    if uid is None:
+        return None
+    gid = twistd.get("gid")
+    return uid, pwd.getpwuid(uid).pw_gid if gid is None else gid
 
 
 def _exit_with(problems: Iterable[str]) -> NoReturn:

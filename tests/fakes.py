@@ -46,7 +46,7 @@ class FakePublisher:
             {**self.snapshot.certificates, **{each.identity: each for each in certificates}},
         )
 
-    def withdraw(self, names: tuple[str, ...]) -> Deferred[Revision]:
+    def withdraw(self, names: tuple[str, ...], origin: str = "dfp") -> Deferred[Revision]:
         self.calls.append(("withdraw", names))
         return self._change(
             {name: each for name, each in self.snapshot.services.items() if name not in names},

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
 from dfproxy.api.request import Request
-from dfproxy.errors import DfproxyError, NotReady, Overloaded
+from dfproxy.errors import Claimed, DfproxyError, JournalError, NotReady, Overloaded
 
 RUNNING = 50
 """
@@ -105,7 +105,9 @@ def explained(failure: Failure) -> Answer:
     error = failure.value
     if isinstance(error, BadCall):
         return refusal(400, str(error))
-    if isinstance(error, Overloaded | NotReady):
+    if isinstance(error, Claimed):
+        return refusal(409, str(error))  # not 400: a swarm listener would ask again and again
+    if isinstance(error, Overloaded | NotReady | JournalError):
         return refusal(503, str(error) or "not now; try again later", RETRY_AFTER_S)
     if isinstance(error, DfproxyError):
         log.error("a control call failed: {error}", error=error)

@@ -48,10 +48,10 @@ class NotedPublisher:
         )
         return published
 
-    def withdraw(self, names: tuple[str, ...]) -> Deferred[Revision]:
+    def withdraw(self, names: tuple[str, ...], origin: str = "dfp") -> Deferred[Revision]:
         """
         See `IPublisher`.
         """
         self._noted(names)
-        withdrawn: Deferred[Revision] = self._publisher.withdraw(names)
+        withdrawn: Deferred[Revision] = self._publisher.withdraw(names, origin)
         return withdrawn
