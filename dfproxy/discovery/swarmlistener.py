@@ -302,7 +302,8 @@ class SwarmListener:
         listener.listed = frozenset(listed)
         listener.owned |= listener.listed
         present = self._publisher.snapshot.services
-        listener.absent = {name: False for name in listener.owned - listener.listed - newer if name in present}
+        absent = listener.owned - listener.listed - newer
+        listener.absent = {name: listener.absent.get(name, False) for name in absent if name in present}
 
     async def _understood(
         self, listener: _Listener, entries: list[Entry]

@@ -90,6 +90,8 @@ class Proxy:
         ports: how many front ports it has.
         environment: further variables.
         wrapper: command that runs the one behind it, in its own process.
+        ip: loopback address of the API and of the front.
+        api_port: of the API; 0: any that is free.
 
     Attributes:
         api: port of the API.
@@ -106,8 +108,11 @@ class Proxy:
         ports: int = 1,
         environment: dict[str, str] | None = None,
         wrapper: tuple[str, ...] = (),
+        ip: str = "127.0.0.1",
+        api_port: int = 0,
     ) -> None:
-        self.ports = [free_port() for _ in range(ports)]
+        self.ip = ip
+        self.ports = [free_port(ip) for _ in range(ports)]
         self.port = self.ports[0]
         self.workers = workers
         self.api = 0
@@ -115,8 +120,8 @@ class Proxy:
         self._published: set[str] = set()
         self._lines: list[str] = []
         self._said = threading.Condition()
-        command = (TWISTD, "--nodaemon", "--pidfile=", "dfproxy", "--ip", "127.0.0.1", "--port", "0")
-        fronts = ("--bind-address", "127.0.0.1", "--default-ports", ",".join(map(str, self.ports)))
+        command = (TWISTD, "--nodaemon", "--pidfile=", "dfproxy", "--ip", ip, "--port", str(api_port))
+        fronts = ("--bind-address", ip, "--default-ports", ",".join(map(str, self.ports)))
         own = ("--state-dir", str(self.folder / "state"), "--workers", str(workers))
         self._child = subprocess.Popen(
             (*wrapper, *command, *fronts, *own, *options),
@@ -130,7 +135,7 @@ class Proxy:
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
         try:
-            line = self.wait_for_log("control API on 127.0.0.1:", START_S)
+            line = self.wait_for_log(f"control API on {ip}:", START_S)
         except AssertionError:
             self.kill()
             raise
@@ -192,7 +197,7 @@ class Proxy:
         """
         One request to the API port.
         """
-        connection = HTTPConnection("127.0.0.1", self.api, timeout=LIMIT_S)
+        connection = HTTPConnection(self.ip, self.api, timeout=LIMIT_S)
         try:
             connection.request(method, target)
             response = connection.getresponse()
@@ -259,7 +264,7 @@ class Proxy:
         """
         A client connection.
         """
-        return connect("127.0.0.1", port or self.port)
+        return connect(self.ip, port or self.port)
 
     def get(self, path: str = "/", host: str = "test", head: str = "") -> Message:
         """

@@ -1,0 +1,3 @@
+"""
+Stand-ins for other programs, which behave as those were seen to.
+"""
