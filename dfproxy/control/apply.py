@@ -24,7 +24,8 @@ from dfproxy.control.loading import Loading
 from dfproxy.control.strategies import Strategies
 from dfproxy.errors import InvalidBalance, InvalidRoute, Refused
 from dfproxy.exchange.traffic import Traffic
-from dfproxy.frontend.site import ProxySite, SecureSite
+from dfproxy.frontend.secure import SecureSite
+from dfproxy.frontend.site import ProxySite
 from dfproxy.interfaces import IBalancer, IDataPlane
 from dfproxy.model.service import Balance, Destination, Route, Service
 from dfproxy.model.settings import Settings

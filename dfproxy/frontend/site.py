@@ -7,12 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.web.server import Site
 
 from dfproxy.exchange.traffic import Traffic
-from dfproxy.frontend.http1 import Http1Session
+from dfproxy.frontend.http1 import Frontend, Http1Session
 from dfproxy.frontend.resource import ReverseProxyResource
 
 log = Logger()
@@ -52,12 +51,21 @@ class ProxySite(Site):
         """
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # our channel is not twisted.web's
+        return self.session(self)
+
+    def session(self, asked: Frontend) -> Http1Session | None:
+        """
+        A session for a new connection; None: there are too many.
+
+        Args:
+            asked: what it has as its frontend: this, or one that asks this.
+        """
         frontend = self.traffic.frontend
         if self.limit and len(self.sessions_open) >= self.limit:
             frontend.connect_errors += 1
             self.traffic.touch(frontend)
             return None
-        session = Http1Session(self)
+        session = Http1Session(asked)
         self.sessions_open.add(session)
         frontend.connections += 1
         frontend.in_flight += 1
@@ -86,23 +94,3 @@ class ProxySite(Site):
         """
         for session in list(self.sessions_open):
             session.transport.abortConnection()
-
-
-class SecureSite(Factory):
-    """
-    The same site for listeners with TLS: its sessions know that the client speaks it.
-
-    Args:
-        site: whose sessions they are.
-    """
-
-    noisy = False
-
-    def __init__(self, site: ProxySite) -> None:
-        self._site = site
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:  # as `ProxySite.buildProtocol`
-        session = self._site.buildProtocol(addr)
-        if session is not None:
-            session.secure = True
-        return session

@@ -53,6 +53,7 @@ def chooser(names: Names) -> Callable[[Any, str | None, ssl.SSLContext], int | N
     find = names.find
 
     def choose(session: Any, name: str | None, base: ssl.SSLContext) -> int | None:
+        session.asked_name = name
         found = find(name)
         if found is None:
             return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
@@ -60,6 +61,13 @@ def chooser(names: Names) -> Callable[[Any, str | None, ssl.SSLContext], int | N
         return None
 
     return choose
+
+
+def asked_name(session: object) -> str:
+    """
+    The name that a client has asked for in this handshake, which the `ssl` module does not tell; empty: none.
+    """
+    return getattr(session, "asked_name", None) or ""
 
 
 def pass_over_unreadable_names() -> None:

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.model.settings import Tls
 from dfproxy.tls.context import make_context
-from dfproxy.tls.sni import Names, chooser, pass_over_unreadable_names
+from dfproxy.tls.sni import Names, asked_name, chooser, pass_over_unreadable_names
 
 EXACT, WILD, DEFAULT = (make_context(Tls(), ()) for _ in range(3))
 
@@ -76,6 +76,7 @@ class ChooserTests(SynchronousTestCase):
         session = SimpleNamespace(context=None)
         self.assertIsNone(chooser(names())(session, "a.demo.test", DEFAULT))
         self.assertIs(session.context, WILD)
+        self.assertEqual((asked_name(session), asked_name(object())), ("a.demo.test", ""))
 
     def test_refusal(self) -> None:
         """

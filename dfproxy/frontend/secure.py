@@ -1,0 +1,121 @@
+"""
+Sessions of clients that speak TLS: the same as others, and their requests know of it.
+
+Plain sessions do not pay for it: what a request is told stands in the frontend that only sessions with TLS have.
+
+Source: HAProxy fetches `ssl_fc`, `ssl_fc_sni`, `ssl_c_used`, `ssl_c_s_dn`, `ssl_c_der`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cryptography import x509
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+
+from dfproxy.exchange.exchange import Exchange
+from dfproxy.exchange.traffic import Traffic
+from dfproxy.frontend.http1 import Http1Session
+from dfproxy.frontend.site import ProxySite
+from dfproxy.model.connection import TlsFacts
+from dfproxy.tls.sni import asked_name
+from dfproxy.wire.h1 import RequestHead
+
+_SHORT = {"1.2.840.113549.1.9.1": "emailAddress"}
+"""
+Names of attributes that OpenSSL has and RFC 4514 has not.
+"""
+
+
+class SecureSite(Factory):
+    """
+    A site for listeners with TLS.
+
+    Args:
+        site: whose sessions they are.
+    """
+
+    noisy = False
+
+    def __init__(self, site: ProxySite) -> None:
+        self._site = site
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:  # as `ProxySite.buildProtocol`
+        session = self._site.session(SecureFrontend(self._site))
+        if session is not None:
+            session.secure = True
+        return session
+
+
+class SecureFrontend:
+    """
+    What one session with TLS has as its frontend, and as the resource that it asks for exchanges.
+
+    Args:
+        site: the frontend of all sessions.
+    """
+
+    __slots__ = ("_facts", "_site", "resource", "traffic")
+
+    def __init__(self, site: ProxySite) -> None:
+        self._site = site
+        self._facts: TlsFacts | None = None
+        self.resource: SecureFrontend = self
+        self.traffic: Traffic = site.traffic
+
+    def exchange(self, downstream: Http1Session, request: RequestHead) -> Exchange | None:
+        """
+        As `ReverseProxyResource.exchange`; the request is told of its connection first.
+        """
+        facts = self._facts
+        if facts is None:
+            self._facts = facts = facts_of(downstream.transport)
+        request.tls = facts
+        return self._site.resource.exchange(downstream, request)
+
+    def session_over(self, session: Http1Session) -> None:
+        """
+        See `dfproxy.frontend.http1.Frontend`.
+        """
+        self._site.session_over(session)
+
+
+def facts_of(transport: Any) -> TlsFacts:
+    """
+    What is known of a connection with TLS, after its handshake.
+
+    A certificate that the client has shown is good, or there would be no connection.
+
+    Args:
+        transport: of `dfproxy.uv`; of another one nothing is known.
+    """
+    session: Any = getattr(transport, "getHandle", lambda: None)()
+    if not hasattr(session, "getpeercert"):
+        return TlsFacts()
+    certificate = session.getpeercert(True) or b""
+    return TlsFacts(asked_name(session), certificate, subject_of(certificate) if certificate else "")
+
+
+def subject_of(certificate: bytes) -> str:
+    """
+    Distinguished name of a certificate as OpenSSL writes it in a line: `/C=FR/O=Acme/CN=x`.
+
+    Args:
+        certificate: DER.
+    """
+    try:
+        subject = x509.load_der_x509_certificate(certificate).subject
+    except ValueError:
+        return ""  # OpenSSL took it; who asks for its name gets none
+    return "".join(
+        f"/{_SHORT.get(each.oid.dotted_string, each.rfc4514_attribute_name)}={_text(each.value)}" for each in subject
+    )
+
+
+def _text(value: str | bytes) -> str:
+    """
+    A value that is safe in a header or a log line.
+    """
+    text = value if isinstance(value, str) else value.hex()
+    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
