@@ -366,7 +366,6 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "text",
         "Certificate, chain and private key (PEM), stored for the first domain.",
         limit_chars=BLOCK_CHARS,
-        supported=False,
         last_wins=True,
         secret=True,
         lines=True,

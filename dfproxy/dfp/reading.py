@@ -4,9 +4,14 @@ What an acceptable `reconfigure` call asks for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dfproxy.model.service import Service
+
+DIGEST = "sha256:"
+"""
+What stands instead of a certificate where parameters are kept: this, and the SHA-256 of the file in hexadecimal.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,8 @@ class Reading:
         withdraws: `replicas=0`, or it is for another instance: the service of this name goes.
         shown: DFP's JSON object of the service, as an accepted answer shows it.
         distribute: the call is to be sent on to every replica.
+        certificate: what it brings with it: name of the file, and PEM, not looked at; None: nothing. Of the service's
+            parameters only its digest is kept, after `DIGEST`.
     """
 
     name: str
@@ -27,3 +34,4 @@ class Reading:
     withdraws: bool
     shown: dict[str, object]
     distribute: bool
+    certificate: tuple[str, bytes] | None = field(default=None, repr=False)

@@ -12,6 +12,7 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 
 from dfproxy.dfp import answers
 from dfproxy.dfp.criteria import headers, words
@@ -19,7 +20,7 @@ from dfproxy.dfp.domains import MATCH_ALL, host_form, host_patterns
 from dfproxy.dfp.given import Given, Value, flag, integer, items
 from dfproxy.dfp.parameters import BY_NAME, LIST_ITEMS, Parameter
 from dfproxy.dfp.pathtype import path_criterion, path_patterns
-from dfproxy.dfp.reading import Reading
+from dfproxy.dfp.reading import DIGEST, Reading
 from dfproxy.errors import InvalidBalance, InvalidService, Problem
 from dfproxy.model.match import Condition, HostPattern, Match, PathPattern
 from dfproxy.model.service import Balance, Destination, Endpoint, Service
@@ -120,11 +121,12 @@ class _Reader:
         replicas = self.replicas()
         withdraws = replicas == 0 or self.is_foreign()
         self.refuse(withdraws)
-        service = Service(name, order_name, destinations, balance, given.flag("isDefaultBackend"), given.parameters())
+        certificate, parameters = self.certificate(name)
+        service = Service(name, order_name, destinations, balance, given.flag("isDefaultBackend"), parameters)
         shown = answers.service_object(given, self.separator)
         if withdraws:
             return Reading(name, None, True, shown, given.flag("distribute"))
-        return Reading(name, service, False, shown, given.flag("distribute"))
+        return Reading(name, service, False, shown, given.flag("distribute"), certificate)
 
     def refuse(self, withdraws: bool) -> None:
         """
@@ -224,6 +226,22 @@ class _Reader:
         if text and found is None:
             self.problem("replicas", 0, "must be a whole number; 0 takes the service away")
         return found
+
+    def certificate(self, name: str) -> tuple[tuple[str, bytes] | None, tuple[tuple[str, str], ...]]:
+        """
+        `serviceCert` as a file, and all parameters with its digest in its place: a key is kept nowhere but in its file.
+
+        The file is called as the first domain of the first destination, else as the service (DFP).
+        """
+        parameters = self.given.parameters()
+        text = self.text("serviceCert").replace("\\n", "\n")
+        if not text or text.startswith(DIGEST):
+            return None, parameters
+        domains = words(self.text("serviceDomain", self.given.indexes[0]), self.separator)
+        content = text.encode()
+        digest = DIGEST + sha256(content).hexdigest()
+        kept = tuple((key, digest if key == "serviceCert" else value) for key, value in parameters)
+        return ((domains[0] if domains else name).lstrip("."), content), kept
 
     def is_foreign(self) -> bool:
         """

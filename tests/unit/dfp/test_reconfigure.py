@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.dfp.parameters import LIST_CHARS, LIST_ITEMS, NAME_CHARS, TABLE, TEXT_CHARS
+from dfproxy.dfp.reading import DIGEST
 from dfproxy.dfp.reconfigure import MAX_CONDITIONS, MAX_HEADERS, Reading, name_of, read
 from dfproxy.errors import InvalidBalance, InvalidService, Problem
 from dfproxy.model.match import Condition, HostPattern, Match, PathPattern
@@ -361,11 +362,27 @@ class RefusedTests(SynchronousTestCase):
         """
         for query in (
             f"{GOOD}&users=a:hidden",
-            f"{GOOD}&serviceCert=hidden%0ahidden",
+            f"{GOOD}&serviceCert=hidden%0ahidden%00",
             f"{GOOD}&users={'hidden' * 2000}",
         ):
             error = self.assertRaises(InvalidService, reading, query)
             self.assertNotIn("hidden", str(error) + repr(error.problems))
+
+    def test_certificate(self) -> None:
+        """
+        `serviceCert` becomes a file called as the first domain, else as the service; a written line end is one. Of the
+        parameters only its digest is kept, which means the same file later.
+        """
+        found = reading(f"{GOOD}&serviceDomain=*.a.test,b.test&serviceCert=uno%5Cnduo")
+        self.assertEqual(found.certificate, ("*.a.test", b"uno\nduo"))
+        assert found.service is not None
+        self.assertNotIn("uno", repr(found))
+        (kept,) = (value for name, value in found.service.parameters if name == "serviceCert")
+        self.assertTrue(kept.startswith(DIGEST))
+        again = read(found.service.parameters, (), SETTINGS, balance)
+        self.assertEqual((again.service, again.certificate), (found.service, None))
+        self.assertEqual(reading(f"{GOOD}&serviceCert=one").certificate, ("s", b"one"))
+        self.assertEqual(reading(f"{GOOD}&serviceDomain=.a.test&serviceCert=one").certificate, ("a.test", b"one"))
 
     def test_control_characters(self) -> None:
         """
@@ -522,7 +539,7 @@ class AnyInputTests(SynchronousTestCase):
             return
         repr(found.shown).encode()
         if found.service is not None:
-            self.assertEqual(read(found.service.parameters, (), chosen, balance), found)
+            self.assertEqual(read(found.service.parameters, (), chosen, balance), replace(found, certificate=None))
             self.assertTrue(found.service.destinations)
             for destination in found.service.destinations:
                 self.assertTrue(destination.match.paths and 1 <= destination.port <= 65535)
