@@ -4,6 +4,9 @@
 The replicas are the tasks of the proxy's own Swarm service. Here first: what this replica refuses goes nowhere. Then to
 all others at once, each with the same method, path and body and `distribute=false`, so that it ends there.
 
+Calls about one service are carried out one after another, each everywhere, in the order in which they came: else an
+older one could arrive at some replica after a newer one.
+
 Calls that are sent on have a queue of their own: two replicas that send on to each other would otherwise hold all
 places that the other one needs, and wait for each other.
 
@@ -13,16 +16,17 @@ Source: contract 8.2.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from dfproxy.api.access import BadCall, CallQueue, Parameters, body_of, parameters
+from dfproxy.api.access import Answer, BadCall, CallQueue, Parameters, body_of, parameters
 from dfproxy.api.request import Request
 from dfproxy.control.asking import Asking, Said, Unanswered
 from dfproxy.errors import DfproxyError
@@ -49,6 +53,11 @@ SHOWN_CHARS = 200
 How much of a replica's refusal is repeated.
 """
 
+NO_REPLICAS = "this proxy has no replicas; say distribute=false"
+"""
+Told by an API that was put together without replicas.
+"""
+
 log = Logger()
 
 
@@ -56,6 +65,39 @@ class NoReplicas(DfproxyError):
     """
     It is not known which replicas there are; the text is for the caller.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """
+    A call as it is sent on. Made when the call comes: its caller, and with it the body, may go at any time.
+
+    Attributes:
+        method: such as `GET`.
+        target: path and query.
+        body: as it came.
+        headers: what the body is.
+    """
+
+    method: str
+    target: str
+    body: bytes
+    headers: dict[str, str]
+
+    @classmethod
+    def of(cls, request: Request, given: Parameters) -> Passed:
+        """
+        Args:
+            request: the call as it came.
+            given: its parameters.
+        """
+        pairs = [(name, value) for name, value in given.query if name.lower() != "distribute"]
+        # Sorted by name only, as Go does: of repeated values the order counts.
+        query = urlencode(sorted([*pairs, ("distribute", "false")], key=lambda pair: pair[0]))
+        path = request.uri.partition(b"?")[0].decode("ascii", "replace")
+        kind = request.getHeader(b"Content-Type")
+        headers = {"Content-Type": kind.decode("latin-1")} if kind else {}
+        return cls(request.method.decode("ascii", "replace"), f"{path}?{query}", body_of(request), headers)
 
 
 class Replicas:
@@ -83,6 +125,7 @@ class Replicas:
         self._known: tuple[str, ...] | None = None
         self._known_at = 0.0
         self._waiting: list[Deferred[tuple[str, ...]]] | None = None
+        self._turns: dict[str, DeferredLock] = {}
 
     def others(self) -> Deferred[tuple[str, ...]]:
         """
@@ -108,19 +151,31 @@ class Replicas:
         for answer in waiting:
             answer.callback(result)
 
-    async def send_on(self, others: tuple[str, ...], request: Request, given: Parameters) -> str:
+    async def in_turn(self, name: str, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        """
+        Do this when every earlier call about the same service is over.
+        """
+        turn = self._turns.setdefault(name, DeferredLock())
+        await turn.acquire()
+        try:
+            return await work()
+        finally:
+            turn.release()
+            if not turn.locked:
+                self._turns.pop(name, None)
+
+    async def send_on(self, others: tuple[str, ...], call: Passed) -> str:
         """
         Send a call on.
 
         Args:
             others: where to.
-            request: the call as it came.
-            given: its parameters.
+            call: what.
 
         Returns:
             Empty if all have carried it out, else which have not and why.
         """
-        failed = await self._tell(others, request, given)
+        failed = await self._tell(others, call)
         if failed:
             # Who has gone meanwhile is no replica any more; what it does not know harms nobody.
             self._known = None
@@ -135,23 +190,17 @@ class Replicas:
         log.warn("not carried out by every replica: {said}", said=said)
         return f"not carried out by every replica: {said}"
 
-    async def _tell(self, others: tuple[str, ...], request: Request, given: Parameters) -> dict[str, str]:
+    async def _tell(self, others: tuple[str, ...], call: Passed) -> dict[str, str]:
         """
         Returns:
             Why, for each address that has not carried it out.
         """
-        pairs = [(name, value) for name, value in given.query if name.lower() != "distribute"]
-        # Sorted by name only, as Go does: of repeated values the order counts.
-        query = urlencode(sorted([*pairs, ("distribute", "false")], key=lambda pair: pair[0]))
-        path = request.uri.partition(b"?")[0].decode("ascii", "replace")
-        kind = request.getHeader(b"Content-Type")
-        headers = {"Content-Type": kind.decode("latin-1")} if kind else {}
-        method, body, port = request.method.decode("ascii", "replace"), body_of(request), self._port()
+        port = self._port()
         asked: list[Deferred[Said]] = []
         for address in others:
             host = f"[{address}]" if ":" in address else address
-            url = f"http://{host}:{port}{path}?{query}"
-            asked.append(self._asking.ask(method, url, REPLICA_S, ANSWER_BYTES, body, headers))
+            url = f"http://{host}:{port}{call.target}"
+            asked.append(self._asking.ask(call.method, url, REPLICA_S, ANSWER_BYTES, call.body, call.headers))
         told: list[tuple[bool, Any]] = await DeferredList(asked, consumeErrors=True)
         failed = {}
         for address, (answered, said) in zip(others, told, strict=True):

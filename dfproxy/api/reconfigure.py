@@ -16,7 +16,7 @@ from twisted.web import resource
 
 from dfproxy.api.access import Answer, CallQueue, parameters
 from dfproxy.api.control import Control
-from dfproxy.api.distribute import NoReplicas, sent_on, turn
+from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, sent_on, turn
 from dfproxy.api.request import Request
 from dfproxy.dfp import answers
 from dfproxy.dfp import reconfigure as dialect
@@ -35,18 +35,6 @@ def changed(result: object) -> Deferred[Revision]:
     The result of a publisher's change, with its type; the interface has none.
     """
     return cast("Deferred[Revision]", result)
-
-
-async def others_of(control: Control) -> tuple[str, ...]:
-    """
-    Addresses of the other replicas.
-
-    Raises:
-        NoReplicas: it is not known which there are.
-    """
-    if control.replicas is None:
-        raise NoReplicas("this proxy has no replicas; say distribute=false")
-    return await control.replicas.others()
 
 
 class Reconfigure(resource.Resource):
@@ -88,14 +76,25 @@ class Reconfigure(resource.Resource):
             return Answer(status, answers.refused(name, str(error), error.problems))
         if not reading.distribute:
             return await self._apply(reading)
+        if control.replicas is None:
+            return Answer(500, answers.refused(reading.name, NO_REPLICAS, (), reading.shown))
+        call = Passed.of(request, given)
+        return await control.replicas.in_turn(reading.name, lambda: self._everywhere_apply(reading, call))
+
+    async def _everywhere_apply(self, reading: Reading, call: Passed) -> Answer:
+        """
+        Carry it out here, then at every other replica.
+        """
+        replicas = self._control.replicas
+        assert replicas is not None
         try:
-            others = await others_of(control)
+            others = await replicas.others()
         except NoReplicas as error:
             return Answer(500, answers.refused(reading.name, str(error), (), reading.shown))
         answer = await self._apply(reading)
-        if answer.status >= 300 or control.replicas is None:
+        if answer.status >= 300:
             return answer
-        failure = await control.replicas.send_on(others, request, given)
+        failure = await replicas.send_on(others, call)
         if failure:
             return Answer(500, answers.refused(reading.name, failure, (), reading.shown))
         return Answer(200, answer.body | {"Message": sent_on(1 + len(others))})

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from dfproxy.api.access import Answer, CallQueue, parameters
 from dfproxy.api.control import Control
-from dfproxy.api.distribute import NoReplicas, sent_on, turn
-from dfproxy.api.reconfigure import SUPERSEDED, changed, others_of
+from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, Replicas, sent_on, turn
+from dfproxy.api.reconfigure import SUPERSEDED, changed
 from dfproxy.api.request import Request, Verb
 from dfproxy.dfp import answers
 from dfproxy.errors import Problem, Superseded
+
+SHOWN = {"Distribute": True}
+"""
+What the answer to a distributed call shows beside the name.
+"""
 
 
 class Remove(Verb):
@@ -46,18 +51,25 @@ class Remove(Verb):
             return Answer(400, answers.refused("", f"{problem.parameter}: {problem.reason}", (problem,)))
         if not given.flag("distribute"):
             return await self._withdraw(name)
-        control, shown = self._control, {"Distribute": True}
+        replicas = self._control.replicas
+        if replicas is None:
+            return Answer(500, answers.refused(name, NO_REPLICAS, ()) | SHOWN)
+        call = Passed.of(request, given)
+        return await replicas.in_turn(name, lambda: self._everywhere_withdraw(replicas, name, call))
+
+    async def _everywhere_withdraw(self, replicas: Replicas, name: str, call: Passed) -> Answer:
+        """
+        Take it away here, then at every other replica.
+        """
         try:
-            others = await others_of(control)
+            others = await replicas.others()
         except NoReplicas as error:
-            return Answer(500, answers.refused(name, str(error), ()) | shown)
+            return Answer(500, answers.refused(name, str(error), ()) | SHOWN)
         answer = await self._withdraw(name)
-        if control.replicas is None:
-            return answer
-        failure = await control.replicas.send_on(others, request, given)
+        failure = await replicas.send_on(others, call)
         if failure:
-            return Answer(500, answers.refused(name, failure, ()) | shown)
-        return Answer(200, answer.body | {"Message": sent_on(1 + len(others))} | shown)
+            return Answer(500, answers.refused(name, failure, ()) | SHOWN)
+        return Answer(200, answer.body | {"Message": sent_on(1 + len(others))} | SHOWN)
 
     async def _withdraw(self, name: str) -> Answer:
         publisher, message = self._control.publisher, ""

@@ -264,7 +264,7 @@ class SwarmListener:
             return Measure(name, kind, text, samples)
 
         return (
-            each("dfproxy_listener_fetched", "gauge", "Whether it has answered.", lambda one: one.fetched),
+            each("dfproxy_listener_fetched", "gauge", "Whether it has answered.", lambda one: int(one.fetched)),
             each("dfproxy_listener_answers_total", "counter", "Full answers.", lambda one: one.answers),
             each("dfproxy_listener_failures_total", "counter", "Questions that failed.", lambda one: one.failures),
             each("dfproxy_listener_services", "gauge", "Services listed last.", lambda one: len(one.listed)),

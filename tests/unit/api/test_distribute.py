@@ -163,6 +163,26 @@ class DistributeTests(SynchronousTestCase):
             connection.send(f"GET /v1/docker-flow-proxy/{path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         self.assertEqual(self.api.call("GET", DEMO.replace("=true", "=false")).status, 200)
 
+    def test_one_after_another(self) -> None:
+        """
+        A newer call about the same service is sent on when the older one is over everywhere, so no replica gets them in
+        another order; calls about other services do not wait.
+        """
+        self.others.answers["10.0.0.2"] = None
+        older, newer, other = (self.api.connect() for _ in range(3))
+        for connection, path in ((older, "old"), (newer, "new"), (other, "x")):
+            query = DEMO.replace("go-demo", "other" if path == "x" else "go-demo").replace("/demo", f"/{path}")
+            connection.send(f"GET /v1/docker-flow-proxy/{query} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        paths = [dict(self.others.query(number))["servicePath"] for number in range(len(self.others.asked))]
+        self.assertEqual(paths, ["/old", "/old", "/x", "/x"])
+        older.lose()
+        self.others.answers.clear()
+        self.others.held[0].callback(Said(200, b"{}"))
+        paths = [dict(self.others.query(number))["servicePath"] for number in range(4, len(self.others.asked))]
+        self.assertEqual(paths, ["/new", "/new"])
+        self.assertEqual([said.status for said in newer.answers()], [200])
+        self.assertEqual(self.api.control.replicas._turns.keys(), {"other"})  # type: ignore[union-attr]  # it is there
+
     def test_unreadable_answer(self) -> None:
         """
         A refusal that is no JSON is told by its status.
