@@ -155,18 +155,20 @@ class _Announcement:
         self._verb = verb
         self._query = urlencode(sorted(labels.items()))
         self._dropped = False
+        self._sending = threading.Lock()
         self._sockets: set[socket.socket] = set()
 
     def drop(self) -> None:
         """
-        Something newer has happened: cut what is under way.
+        Something newer has happened: cut what is under way, so that nothing is sent after the newer event's call.
         """
-        self._dropped = True
-        for sock in list(self._sockets):
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # it has just ended by itself
+        with self._sending:
+            self._dropped = True
+            for sock in list(self._sockets):
+                try:
+                    sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue  # it has just ended by itself
 
     def tell(self, proxy: str) -> None:
         """
@@ -189,8 +191,13 @@ class _Announcement:
         try:
             connection.connect()
             sock = connection.sock
-            self._sockets.add(sock)
-            connection.request("GET", target, headers={"User-Agent": "Go-http-client/1.1", "Accept-Encoding": "gzip"})
+            with self._sending:
+                if self._dropped:
+                    return -1
+                self._sockets.add(sock)
+                connection.request(
+                    "GET", target, headers={"User-Agent": "Go-http-client/1.1", "Accept-Encoding": "gzip"}
+                )
             response = connection.getresponse()
             response.read()
             return response.status
