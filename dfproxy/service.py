@@ -6,16 +6,25 @@ The same in a worker and, with `--workers 0`, in the one process. What controls 
 
 from __future__ import annotations
 
+import os
 import resource
 import time
+from collections.abc import Callable
 from random import Random
+from socket import gethostname
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
 
 from dfproxy.control.apply import LocalDataPlane
 from dfproxy.control.strategies import Strategies
+from dfproxy.exchange.passwords import Verifier
+from dfproxy.exchange.steps import Tools
 from dfproxy.exchange.traffic import Traffic
+from dfproxy.expressions.subject import Surroundings
 from dfproxy.frontend.logfile import LogFile, stamp
 from dfproxy.frontend.resource import ReverseProxyResource
 from dfproxy.frontend.site import ProxySite as Site
@@ -30,6 +39,12 @@ log = Logger()
 PROTOCOLS = ("http/1.1",)
 """
 What is offered to clients by ALPN, the preferred one first.
+"""
+
+
+PASSWORD_THREADS = 2
+"""
+Threads of a process that verify hashes of passwords, some milliseconds each.
 """
 
 
@@ -53,7 +68,24 @@ def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> Lo
     site.limit = settings.limits.client_connections // max(settings.workers, 1) or _connections()
     traffic.deadlines.start()
     certificates = CertificateStore(settings.tls, PROTOCOLS)
-    return LocalDataPlane(settings, traffic, site, current, strategies, Random(), cells, certificates)
+    tools = _tools(settings, reactor)
+    return LocalDataPlane(settings, traffic, site, current, strategies, Random(), cells, certificates, tools)
+
+
+def _tools(settings: Settings, reactor: Any) -> Tools:
+    """
+    What the steps of routes need. The threads that verify passwords begin with the first one.
+    """
+    threads = ThreadPool(0, PASSWORD_THREADS, "passwords")
+
+    def in_thread(verify: Callable[[], bool]) -> Deferred[bool]:
+        if not threads.started:
+            threads.start()
+            reactor.addSystemEventTrigger("during", "shutdown", threads.stop)
+        return deferToThreadPool(reactor, threads, verify)
+
+    environment = dict(settings.environment)
+    return Tools(Surroundings(environment, gethostname(), os.getpid(), time.time, Random()), Verifier(in_thread))
 
 
 def _connections() -> int:

@@ -23,6 +23,8 @@ from dfproxy.balancing.roundrobin import RoundRobin
 from dfproxy.control.loading import Loading
 from dfproxy.control.strategies import Strategies
 from dfproxy.errors import InvalidBalance, InvalidRoute, Refused
+from dfproxy.exchange.redirects import RedirectBuilder, Redirecting
+from dfproxy.exchange.steps import Tools, compile_steps
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.frontend.secure import SecureSite
 from dfproxy.frontend.site import ProxySite
@@ -35,7 +37,7 @@ from dfproxy.observe.prometheus import Totals
 from dfproxy.routing.compile import TableBuilder
 from dfproxy.routing.table import EMPTY, Current, RouteTable
 from dfproxy.tls.store import CertificateStore, Staged
-from dfproxy.upstream.live import LiveBackend, LiveServer
+from dfproxy.upstream.live import LiveBackend, LiveServer, RouteSteps
 
 log = Logger()
 
@@ -66,7 +68,8 @@ class _Prepared:
         self.change = change
         self.table = table
         self.backends: dict[Key, LiveBackend] = {}
-        self.definitions: list[tuple[LiveBackend, Service, Destination, IBalancer | None]] = []
+        self.redirects = EMPTY
+        self.definitions: list[tuple[LiveBackend, Service, Destination, IBalancer | None, RouteSteps | None]] = []
         self.retired: list[Key] = []
         self.quarantined: dict[str, str] = {}
         self.loading: Loading | None = None
@@ -93,6 +96,7 @@ class LocalDataPlane:
         random: the source of chance for balancers.
         cells: shared counters, None without workers.
         certificates: the certificates of this process; None: as `settings` say.
+        tools: what the steps of routes need; None: what there is without asking.
 
     Attributes:
         site: as given.
@@ -113,12 +117,16 @@ class LocalDataPlane:
         random: Random,
         cells: Cells | None = None,
         certificates: CertificateStore | None = None,
+        tools: Tools | None = None,
     ) -> None:
         self._settings = settings
+        self._tools = tools or Tools()
         self._traffic = traffic
         self.site = site
         self.secure_site = SecureSite(site)
         self._current = current
+        self._table = EMPTY
+        self._redirects = EMPTY
         self._strategies = strategies
         self._random = random
         self._cells = cells
@@ -166,30 +174,34 @@ class LocalDataPlane:
         return NEEDS_UV
 
     def _prepare(self, change: Change) -> _Prepared:
-        previous = EMPTY if change.whole else self._current.table
+        previous = EMPTY if change.whole else self._table
         builder = TableBuilder(previous, self._key, self._strategies.conditions)
+        redirects = RedirectBuilder(EMPTY if change.whole else self._redirects, self._key)
         prepared = _Prepared(change, previous)
         removed = set(change.removed)
         if change.whole:
             removed.update(self._services.keys() - {service.name for service in change.services})
         for name in removed:
             builder.remove(name)
+            redirects.remove(name)
             prepared.retired += self._keys(name)
         for service in change.services:
             try:
-                self._add(service, builder, prepared)
+                self._add(service, builder, redirects, prepared)
             except (InvalidRoute, InvalidBalance) as error:
                 if not change.whole:
                     raise Refused(f"{service.name}: {error}") from error
+                builder.remove(service.name)
+                redirects.remove(service.name)
                 prepared.quarantined[service.name] = str(error)
-        prepared.table = builder.build()
+        prepared.table, prepared.redirects = builder.build(), redirects.build()
         return prepared
 
-    def _add(self, service: Service, builder: TableBuilder, prepared: _Prepared) -> None:
+    def _add(self, service: Service, builder: TableBuilder, redirects: RedirectBuilder, prepared: _Prepared) -> None:
         before = self._services.get(service.name)
         same_balance = before is not None and before.balance == service.balance
         targets: list[LiveBackend] = []
-        definitions: list[tuple[LiveBackend, Service, Destination, IBalancer | None]] = []
+        definitions: list[tuple[LiveBackend, Service, Destination, IBalancer | None, RouteSteps | None]] = []
         for destination in service.destinations:
             key = (service.name, destination.index)
             backend = self._backends.get(key)
@@ -199,8 +211,10 @@ class LocalDataPlane:
             elif not same_balance or service.name in self.quarantined:
                 balancer = self._balancer(service.balance, prepared, service.name)
             targets.append(backend)
-            definitions.append((backend, service, destination, balancer))
+            steps = compile_steps(destination.steps, destination.backend_name, self._tools)
+            definitions.append((backend, service, destination, balancer, steps))
         builder.add(service, targets)
+        redirects.add(service, targets)
         prepared.definitions += definitions
         kept = {destination.index for destination in service.destinations}
         prepared.retired += [key for key in self._keys(service.name) if key[1] not in kept]
@@ -237,10 +251,11 @@ class LocalDataPlane:
         prepared, self._prepared = self._prepared, None
         assert prepared is not None and prepared.change.revision == revision, "commit without its prepare"
         change = prepared.change
-        self._current.table = prepared.table
+        self._table, self._redirects = prepared.table, prepared.redirects
+        self._current.table = Redirecting(self._redirects, self._table) if self._redirects.services else self._table
         self._backends.update(prepared.backends)
-        for backend, service, destination, balancer in prepared.definitions:
-            backend.define(service, destination)
+        for backend, service, destination, balancer, steps in prepared.definitions:
+            backend.define(service, destination, steps)
             if balancer is not None:
                 backend.use(balancer)
         cells = {(name, index): cell for name, index, cell in change.cells}
@@ -338,9 +353,9 @@ class LocalDataPlane:
         """
         The effective routes in winning order, each with its backend, and the default route.
         """
-        default = self._current.table.default
+        default = self._table.default
         route = Route(default.service, default.destination) if isinstance(default, LiveBackend) else None
-        return self._current.table.routes(), route
+        return self._table.routes(), route
 
     def totals(self) -> Iterator[Totals]:
         """

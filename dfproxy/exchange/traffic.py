@@ -34,6 +34,7 @@ class Traffic:
         pipes: for splicing.
         splice: large bodies may go from socket to socket in the kernel.
         draining: no new request on connections; answers close them.
+        nested: answers of our own that are being given, one from within the other.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class Traffic:
         "frontend",
         "limits",
         "monotonic",
+        "nested",
         "pipes",
         "reactor",
         "splice",
@@ -71,6 +73,7 @@ class Traffic:
         self.splice = True
         self.pipes = Pipes()
         self.draining = False
+        self.nested = 0
 
     def touch(self, tally: Tally) -> None:
         """

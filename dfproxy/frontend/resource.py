@@ -25,6 +25,7 @@ from dfproxy.balancing.roundrobin import RoundRobin
 from dfproxy.errors import ClientProtocolError
 from dfproxy.exchange.downstream import Downstream
 from dfproxy.exchange.exchange import Exchange
+from dfproxy.exchange.redirects import Elsewhere
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.frontend.answers import page
 from dfproxy.interfaces import IRequest
@@ -94,8 +95,11 @@ class ReverseProxyResource(TwistedReverseProxyResource):
         """
         backend = self.lookup(request)
         if not isinstance(backend, LiveBackend):
-            return None
+            return backend.exchange(self.traffic, downstream, request) if isinstance(backend, Elsewhere) else None
         self.answered += 1
+        if backend.steps is not None:
+            stepped: Exchange = backend.steps.exchange(self.traffic, downstream, request, backend)
+            return stepped
         return Exchange(self.traffic, downstream, request, backend)
 
     def render(self, request: Request) -> int | bytes:

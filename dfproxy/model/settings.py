@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from dfproxy.model.listener import Listener
 from dfproxy.model.service import Balance
+from dfproxy.model.steps import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,10 @@ class Settings:
     """
 
     api_address: str = "0.0.0.0"  # noqa: S104  DFP's default; the API is meant to be reached by its companions
+        https_only: what came without TLS is redirected, whatever a service says.
+        users: who may use services without users of their own; empty: everybody.
+        user_lists: text of each secret `dfp_users_<name>`, by that name.
+        environment: variables that header rules may ask for.
     api_port: int = 8080
     listeners: tuple[Listener, ...] = (Listener("", 80), Listener("", 443, tls=True))
     workers: int = 1
@@ -168,3 +173,7 @@ class Settings:
     drain_wait_s: float = 0.0
     limits: Limits = field(default_factory=Limits)
     tls: Tls = field(default_factory=Tls)
+    https_only: bool = False
+    users: tuple[User, ...] = ()
+    user_lists: tuple[tuple[str, str], ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()

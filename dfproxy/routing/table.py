@@ -262,9 +262,12 @@ EMPTY = RouteTable()
 class Current:
     """
     The one pointer to the table in force. Who reads it, reads once and keeps what it got.
+
+    Attributes:
+        table: a `RouteTable`, or one with something before it.
     """
 
     __slots__ = ("table",)
 
-    def __init__(self, table: RouteTable = EMPTY) -> None:
+    def __init__(self, table: ILookup = EMPTY) -> None:
         self.table = table

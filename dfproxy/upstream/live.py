@@ -103,6 +103,17 @@ class Waiter(Protocol):
         """
 
 
+class RouteSteps(Protocol):
+    """
+    What a route does to requests and answers (`dfproxy.exchange.steps`).
+    """
+
+    def exchange(self, traffic: Any, downstream: Any, request: Any, backend: LiveBackend, /) -> Any:
+        """
+        The exchange for a request, which may be changed in place.
+        """
+
+
 class LiveBackend:
     """
     One destination while it runs: the target of its route.
@@ -119,6 +130,7 @@ class LiveBackend:
         released: the balancer's `released`, or None.
         servers: the membership, sorted by address.
         usable: those that may be used now.
+        steps: what its route does to requests and answers; None: nothing.
         tally: what is not counted at a server.
         prefix: put before each request target; b"" but for a fixed route.
         waiting: exchanges that wait for its lone server.
@@ -142,6 +154,7 @@ class LiveBackend:
         "servers",
         "service",
         "server_timeout_s",
+        "steps",
         "taken",
         "tally",
         "tunnel_timeout_s",
@@ -171,10 +184,14 @@ class LiveBackend:
         self.define(service, destination)
         self.use(balancer)
 
-    def define(self, service: Service, destination: Destination) -> None:
+    def define(self, service: Service, destination: Destination, steps: RouteSteps | None = None) -> None:
         """
         It is described by these values from now on.
+
+        Args:
+            steps: of the destination, compiled.
         """
+        self.steps = steps
         self.service = service
         self.destination = destination
         self.server_timeout_s = destination.server_timeout_s

@@ -1,0 +1,135 @@
+"""
+Compressing answers on their way to clients that can read it.
+
+Source: HAProxy `compression algo`, `compression type` and its conditions (`flt_http_comp.c`); RFC 9110 8.4.1, 8.8.3,
+12.5.3. Unlike HAProxy 1.8 a strong ETag is weakened and Vary is said.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+
+from dfproxy.errors import InvalidRoute
+from dfproxy.model.steps import Compression
+from dfproxy.wire.framing import UNTIL_CLOSE
+from dfproxy.wire.h1 import RequestHead, ResponseHead
+from dfproxy.wire.headers import first, without
+
+ALGORITHMS = {"gzip": (b"gzip", 31), "deflate": (b"deflate", 15), "raw-deflate": (b"deflate", -15)}
+"""
+HAProxy's name to content coding and zlib's window bits.
+"""
+
+LEVEL = 1
+"""
+As HAProxy's `tune.comp.maxlevel`: the processor is the scarce thing in a proxy.
+"""
+
+_STATUSES = frozenset({200, 201, 202, 203})
+_QUALITY = re.compile(rb"q=([0-9.]+)")
+
+
+class Compressor:
+    """
+    What a route compresses.
+
+    Args:
+        compression: algorithm and types.
+
+    Raises:
+        InvalidRoute: there is no such algorithm.
+    """
+
+    __slots__ = ("_bits", "_coding", "_types")
+
+    def __init__(self, compression: Compression) -> None:
+        if compression.algorithm not in ALGORITHMS:
+            raise InvalidRoute(f"there is no compression {compression.algorithm!r}; known are {', '.join(ALGORITHMS)}")
+        self._coding, self._bits = ALGORITHMS[compression.algorithm]
+        self._types = tuple(kind.lower().encode() for kind in compression.types)
+
+    def begin(
+        self, request: RequestHead, head: ResponseHead, pieces: Sequence[bytes], ended: bool
+    ) -> Compressing | None:
+        """
+        Decide on an answer; if it is to be compressed, its head says so from now on.
+
+        Args:
+            pieces: what of the body is there.
+            ended: that is all of it.
+
+        Returns:
+            What compresses the body; None: it stays as it is.
+        """
+        if head.status not in _STATUSES or not head.body or request.method == b"HEAD" or not request.version:
+            return None
+        if (ended and not any(pieces)) or not accepts(request, self._coding) or not self._wants(head.kept):
+            return None
+        kept = without(head.kept, b"content-length")
+        tag = first(kept, b"etag")
+        if tag is not None and not tag.startswith(b"W/"):
+            kept = without(kept, b"etag") + b"ETag: W/%b\r\n" % tag
+        kept += b"Content-Encoding: %b\r\n" % self._coding
+        if b"accept-encoding" not in (first(kept, b"vary") or b"").lower():
+            kept += b"Vary: Accept-Encoding\r\n"
+        head.kept = kept
+        head.body = UNTIL_CLOSE  # of unknown length: in chunks towards a client of HTTP/1.1
+        return Compressing(self._bits)
+
+    def _wants(self, section: bytes) -> bool:
+        if first(section, b"content-encoding") is not None:
+            return False
+        if b"no-transform" in (first(section, b"cache-control") or b"").lower():
+            return False
+        kind = (first(section, b"content-type") or b"").lower()
+        if kind.startswith(b"multipart"):
+            return False
+        return not self._types or kind.startswith(self._types)
+
+
+class Compressing:
+    """
+    One body.
+    """
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, bits: int) -> None:
+        self._stream = zlib.compressobj(LEVEL, zlib.DEFLATED, bits)
+
+    def feed(self, pieces: Sequence[bytes]) -> list[bytes]:
+        """
+        Take these; nothing stays behind, so that what a server sends little by little arrives so.
+        """
+        if not pieces:
+            return []
+        made = b"".join([self._stream.compress(piece) for piece in pieces]) + self._stream.flush(zlib.Z_SYNC_FLUSH)
+        return [made] if made else []
+
+    def finish(self, pieces: Sequence[bytes]) -> list[bytes]:
+        """
+        Take the last of it.
+        """
+        return [b"".join([self._stream.compress(piece) for piece in pieces]) + self._stream.flush()]
+
+
+def accepts(request: RequestHead, coding: bytes) -> bool:
+    """
+    Whether the client can read this coding. Old browsers that say so wrongly cannot.
+    """
+    agents = request.values(b"user-agent")
+    if agents and agents[0].startswith(b"Mozilla/4"):
+        return False
+    star = False
+    for line in request.values(b"accept-encoding"):
+        for part in line.lower().split(b","):
+            name, _, parameters = part.partition(b";")
+            match = _QUALITY.search(parameters)
+            wanted = match is None or match[1].strip(b"0.") != b""
+            name = name.strip(b" \t")
+            if name == coding:
+                return wanted
+            star = star or (name == b"*" and wanted)
+    return star

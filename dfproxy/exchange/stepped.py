@@ -1,0 +1,283 @@
+"""
+Exchanges of routes with steps: those that are answered here, and those that change what passes.
+
+Other routes use `Exchange` itself and pay nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from dfproxy.exchange.compression import Compressing, Compressor
+from dfproxy.exchange.downstream import Downstream
+from dfproxy.exchange.exchange import Exchange
+from dfproxy.exchange.traffic import Traffic
+from dfproxy.expressions.subject import Subject
+from dfproxy.model.ending import ANSWERED_LOCALLY, NO_SERVER, Ending
+from dfproxy.upstream.http1 import ServerConnection, State
+from dfproxy.upstream.live import LiveBackend
+from dfproxy.wire.framing import NO_BODY
+from dfproxy.wire.h1 import RequestHead, ResponseHead
+
+NESTED = 16
+"""
+Answers of our own one within the other: a client that sends many requests at once gets the next one from within the
+answer to the last. Beyond it the reactor goes round first.
+"""
+
+
+class Said:
+    """
+    A complete answer of our own.
+
+    Attributes:
+        status: its status.
+        line: its status line, with CRLF.
+        fields: field lines besides Content-Length.
+        body: its body.
+        ending: not None: a refusal, which closes the connection and has its page.
+    """
+
+    __slots__ = ("body", "ending", "fields", "line", "status")
+
+    def __init__(self, status: int, line: bytes, fields: bytes, body: bytes, ending: Ending | None = None) -> None:
+        self.status = status
+        self.line = line
+        self.fields = fields
+        self.body = body
+        self.ending = ending
+
+    @classmethod
+    def refusal(cls, ending: Ending) -> Said:
+        """
+        A refusal with its page.
+        """
+        return cls(ending.status, b"", b"", b"", ending)
+
+    @classmethod
+    def unauthorized(cls, challenge: bytes, body: bytes) -> Said:
+        """
+        Ask for a password.
+        """
+        fields = challenge + b"Cache-Control: no-cache\r\nContent-Type: text/html\r\n"
+        return cls(401, b"HTTP/1.1 401 Unauthorized\r\n", fields, body)
+
+    def head(self) -> ResponseHead:
+        """
+        As a response that a client's side can give.
+        """
+        head = ResponseHead()
+        head.status = self.status
+        head.line = self.line
+        head.kept = b"Content-Length: %d\r\n%b" % (len(self.body), self.fields)
+        head.body = len(self.body) or NO_BODY
+        head.keep_alive = True
+        head.upgrade = b""
+        return head
+
+
+class _Local(Exchange):
+    """
+    An exchange that may be answered here.
+    """
+
+    __slots__ = ()
+
+    def _say(self, said: Said) -> None:
+        downstream = self.downstream
+        self.status = said.status
+        self._pieces = None
+        if said.ending is not None:
+            self._finish(said.ending)
+            downstream.refuse(said.ending)
+            return
+        pieces = (said.body,) if said.body and self.request.method != b"HEAD" else ()
+        self.bytes_out = len(said.body) if pieces else 0
+        self._finish(ANSWERED_LOCALLY)
+        downstream.respond(said.head(), pieces, True)
+
+
+class Answered(_Local):
+    """
+    An exchange without a server.
+    """
+
+    __slots__ = ("_said",)
+
+    def __init__(
+        self, traffic: Traffic, downstream: Downstream, request: RequestHead, backend: LiveBackend, said: Said
+    ) -> None:
+        Exchange.__init__(self, traffic, downstream, request, backend)
+        self._said = said
+
+    def begin(self, head: bytes, pieces: Sequence[bytes], ended: bool, trailers: bytes = b"") -> None:
+        self.request_ended = ended
+        traffic = self.traffic
+        if traffic.nested < NESTED:
+            traffic.nested += 1
+            try:
+                self._say(self._said)
+            finally:
+                traffic.nested -= 1
+        else:
+            traffic.clock.callLater(0, self._say_later)
+
+    def request_body(self, pieces: Sequence[bytes], ended: bool, trailers: bytes = b"") -> None:
+        """
+        Nobody wants it.
+        """
+        self.request_ended = ended
+
+    def _say_later(self) -> None:
+        if not self.over:
+            self._say(self._said)
+
+
+class Changing(Protocol):
+    """
+    What a route does to answers (`dfproxy.exchange.steps.RouteSteps`).
+    """
+
+    @property
+    def closes_server(self) -> bool:
+        """
+        The server's connection is closed after each answer.
+        """
+
+    @property
+    def compressor(self) -> Compressor | None:
+        """
+        None: nothing is compressed.
+        """
+
+    @property
+    def denied(self) -> Said | None:
+        """
+        What who is not admitted is told.
+        """
+
+    @property
+    def response(self) -> Callable[[ResponseHead, Subject], None] | None:
+        """
+        Runs the rules about answers; None: there are none.
+        """
+
+
+class Stepped(_Local):
+    """
+    An exchange whose route changes what passes.
+
+    Args:
+        steps: the route's.
+        subject: for the rules about answers.
+        target: as the client sent it; the log tells that one.
+        forwarded: what the client's side adds to each request behind the rules, but the rules have seen already.
+        verdict: whether the client is admitted, if that takes time; None: it is.
+    """
+
+    __slots__ = ("_body", "_forwarded", "_single", "_steps", "_subject", "_target", "_verdict")
+
+    def __init__(
+        self,
+        traffic: Traffic,
+        downstream: Downstream,
+        request: RequestHead,
+        backend: LiveBackend,
+        steps: Changing,
+        subject: Subject,
+        target: bytes,
+        forwarded: bytes,
+        verdict: Deferred[bool] | None,
+    ) -> None:
+        Exchange.__init__(self, traffic, downstream, request, backend)
+        self._steps = steps
+        self._subject = subject
+        self._target = target
+        self._forwarded = forwarded
+        self._verdict = verdict
+        self._single: ServerConnection | None = None
+        self._body: Compressing | None = None
+
+    # --- the request -----------------------------------------------------------------------------------------
+
+    def begin(self, head: bytes, pieces: Sequence[bytes], ended: bool, trailers: bytes = b"") -> None:
+        self.request.target = self._target
+        if self._forwarded:
+            start, _, end = head.rpartition(self._forwarded)
+            head = start + end
+        verdict = self._verdict
+        if verdict is not None and not ended:
+            self.downstream.hold_request()
+        Exchange.begin(self, head, pieces, ended, trailers)
+        if verdict is not None:
+            verdict.addCallback(self._judged)
+
+    def _attempt(self) -> None:
+        if self._verdict is None:
+            Exchange._attempt(self)
+
+    def _judged(self, admitted: bool) -> None:
+        self._verdict = None
+        if self.over:
+            return
+        if admitted:
+            self._attempt()
+        else:
+            self._say(self._steps.denied or Said.refusal(NO_SERVER))
+
+    def _send(self, connection: ServerConnection) -> None:
+        Exchange._send(self, connection)
+        if self._steps.closes_server:
+            self._single = connection
+
+    # --- the answer ------------------------------------------------------------------------------------------
+
+    def answer(self, head: ResponseHead, pieces: Sequence[bytes], ended: bool) -> None:
+        steps = self._steps
+        if steps.response is not None:
+            self._subject.server = self.server
+            steps.response(head, self._subject)
+        if ended:
+            self._let_go_of_server()
+        compressor = steps.compressor
+        if compressor is not None:
+            body = compressor.begin(self.request, head, pieces, ended)
+            if body is not None:
+                if ended:
+                    pieces = body.finish(pieces)
+                    head.body = len(pieces[0])
+                    head.kept += b"Content-Length: %d\r\n" % head.body
+                else:
+                    self._body = body
+                    pieces = body.feed(pieces)
+        Exchange.answer(self, head, pieces, ended)
+
+    def answer_body(self, pieces: Sequence[bytes]) -> None:
+        body = self._body
+        if body is None:
+            Exchange.answer_body(self, pieces)
+        elif made := body.feed(pieces):
+            Exchange.answer_body(self, made)
+
+    def answer_end(self, pieces: Sequence[bytes], trailers: bytes) -> None:
+        self._let_go_of_server()
+        body, self._body = self._body, None
+        if body is not None:
+            pieces = body.finish(pieces)
+        Exchange.answer_end(self, pieces, trailers)
+
+    def _pass_by(self, connection: ServerConnection) -> None:
+        if self._body is None:
+            Exchange._pass_by(self, connection)
+
+    def _let_go_of_server(self) -> None:
+        """
+        Close the server's connection although it was kept.
+        """
+        connection, self._single = self._single, None
+        if connection is not None and connection.state is State.IDLE and connection in connection.server.idle:
+            connection.server.idle.remove(connection)
+            connection.close_idle()

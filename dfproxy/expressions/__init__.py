@@ -1,0 +1,3 @@
+"""
+HAProxy's little language in header rules: words, log formats, sample fetches, converters, conditions. Pure.
+"""
