@@ -9,6 +9,7 @@ also what the demo shows, a server that knows nothing of the proxy.
 
 from __future__ import annotations
 
+import socket
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -40,6 +41,13 @@ class GoDemo(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
+    def do_POST(self) -> None:
+        """
+        The same answer; what was sent is read and forgotten.
+        """
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.do_GET()
+
     def log_message(self, format: str, *args: object) -> None:
         """
         Stay silent: the terminal is the proxy's.
@@ -56,7 +64,8 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__((host, port), GoDemo)
-        self.label = f"{host}:{port}"
+        # In a container every server has the same address to listen on; its name is the container's.
+        self.label = f"{host}:{port}" if host != "0.0.0.0" else socket.gethostname()
 
 
 def main(host: str, port: str) -> None:
