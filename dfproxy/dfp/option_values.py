@@ -15,6 +15,7 @@ from ipaddress import ip_address, ip_network
 
 from dfproxy.model.listener import Listener
 from dfproxy.model.service import Balance
+from dfproxy.model.settings import Tls
 
 Parser = Callable[[str], object]
 
@@ -76,6 +77,39 @@ BIND_WORDS = {
 }
 """
 Words that may follow a port, and how many words each takes with it (HAProxy `bind`).
+"""
+
+TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+"""
+Versions of TLS, from the lowest to the highest; they sort as text.
+"""
+
+TLS_WORDS = {
+    "allow-0rtt": 0,
+    "alpn": 1,
+    "ciphersuites": 1,
+    "client-sigalgs": 1,
+    "curves": 1,
+    "ecdhe": 1,
+    "force-tlsv10": 0,
+    "force-tlsv11": 0,
+    "force-tlsv12": 0,
+    "force-tlsv13": 0,
+    "no-ca-names": 0,
+    "no-sslv3": 0,
+    "no-tls-tickets": 0,
+    "no-tlsv10": 0,
+    "no-tlsv11": 0,
+    "no-tlsv12": 0,
+    "no-tlsv13": 0,
+    "prefer-client-ciphers": 0,
+    "sigalgs": 1,
+    "ssl-max-ver": 1,
+    "ssl-min-ver": 1,
+    "strict-sni": 0,
+}
+"""
+Words of `SSL_BIND_OPTIONS`, and how many words each takes with it.
 """
 
 
@@ -252,6 +286,62 @@ def optional_path(value: str) -> str:
     return text(value)
 
 
+def globs(value: str) -> tuple[str, ...]:
+    """
+    Patterns of file names, separated by commas; `*` is any text.
+    """
+    return tuple(item for item in (part.strip() for part in text(value).split(",")) if item)
+
+
+def tls_options(value: str) -> Tls:
+    """
+    Words of HAProxy's `ssl-default-bind-options`, as far as they are about `Tls`.
+
+    A word of HAProxy's that cannot be followed is in `Tls.unheeded`; one that asks for what would then be missing
+    (`verify`, a version that nobody speaks any more) is refused.
+
+    Source: DFP `SSL_BIND_OPTIONS`.
+    """
+    words = text(value).split()
+    found: dict[str, object] = {}
+    lowest, unheeded = "", []
+    while words:
+        name = words.pop(0)
+        takes = TLS_WORDS.get(name)
+        if takes is None:
+            raise ValueError(f"{name} is not known; known: {', '.join(sorted(TLS_WORDS))}")
+        if takes and not words:
+            raise ValueError(f"{name} needs a value after it")
+        argument = words.pop(0) if takes else ""
+        if argument == "TLSv1.0":
+            argument = "TLSv1"  # HAProxy's name of it
+        if name in ("ssl-min-ver", "ssl-max-ver"):
+            if argument not in TLS_VERSIONS:
+                raise ValueError(f"{name} {argument}: is none of {', '.join(TLS_VERSIONS)}")
+            found["min_version" if name == "ssl-min-ver" else "max_version"] = argument
+        elif name in ("no-tlsv10", "no-tlsv11", "no-tlsv12"):
+            lowest = max(lowest, TLS_VERSIONS[int(name[-1]) + 1])
+        elif name == "no-tlsv13":
+            found["max_version"] = "TLSv1.2"
+        elif name.startswith("force-"):
+            found["min_version"] = found["max_version"] = TLS_VERSIONS[int(name[-1])]  # force-tlsv12
+        elif name == "no-tls-tickets":
+            found["tickets"] = False
+        elif name == "prefer-client-ciphers":
+            found["server_order"] = False
+        elif name == "strict-sni":
+            found["strict_sni"] = True
+        elif name in ("curves", "ecdhe") and ":" not in argument:
+            found["curve"] = argument
+        elif name != "no-sslv3":
+            unheeded.append(f"{name} {argument}".rstrip())
+    if "min_version" not in found:
+        found["min_version"] = max(lowest, Tls().min_version)
+    if found.get("max_version") and str(found["max_version"]) < str(found["min_version"]):
+        raise ValueError("leaves no version: the highest is below the lowest")
+    return Tls(**found, unheeded=tuple(unheeded))  # type: ignore[arg-type]  # gathered above, each in its type
+
+
 def url(value: str) -> str:
     """
     Where an API is: `unix:///var/run/docker.sock`, `tcp://host:2375`, `http://...`, `https://...`; empty: nowhere.
@@ -337,6 +427,9 @@ def _listener(item: str) -> Listener:
             raise ValueError(f"port {port}: {options[at]} is no bind option; known: {', '.join(sorted(BIND_WORDS))}")
         if at + takes >= len(options):
             raise ValueError(f"port {port}: {options[at]} needs a value after it")
+        if options[at] == "ca-file" or options[at : at + 2] in (["verify", "optional"], ["verify", "required"]):
+            # To pass over it would let everybody in.
+            raise ValueError(f"port {port}: {options[at]} is not for one port; client certificates: --ca-file")
         at += 1 + takes
     plain = tuple(word for word in options if word != "ssl")
     return Listener("", port, tls=":ssl" in item or "ssl" in options, options=plain)

@@ -217,6 +217,7 @@ OPTIONS: tuple[Option, ...] = (
     _count("max-fields", "100", "header lines, either way", "fields", 8, 10_000),
     _count("max-connections", "0", "client connections; 0: 90 % of the descriptors", "client_connections", 0,
            10_000_000),
+    _count("max-streams", "100", "requests at once on one HTTP/2 connection", "client_streams", 1, 100_000),
     _count("max-idle-upstreams", "64", "idle connections kept per server and worker", "idle_upstreams", 0, 100_000),
     _count("max-waiting", "1024", "exchanges per backend and worker that wait for its lone server",
            "waiting_exchanges", 0, 1_000_000),
@@ -224,12 +225,25 @@ OPTIONS: tuple[Option, ...] = (
     _size("max-chunk-extension", "4k", "extension of one chunk", "chunk_extension_bytes", 0, 1 << 20),
     _size("max-trailers", "8k", "trailer section", "trailer_bytes", 0, 1 << 20),
     _count("max-interim-answers", "20", "1xx answers of one exchange", "interim_answers", 0, 10_000),
-    _later("CA_FILE", "FILE", "", TLS, "client certificates are checked against it", NOT_IN_FORCE),
+    Option(
+        "ca-file", "CA_FILE", "FILE", "", TLS, "client certificates are asked for, and checked against it",
+        kinds.optional_path, "tls.ca_file",
+    ),
     _later("CRT_LIST_PATH", "FILE", "", TLS, "HAProxy crt-list"),
-    _later("ENABLE_H2", "yes|no", "true", TLS, "offer HTTP/2"),
-    _later("PREFERRED_CERTIFICATE", "GLOBS", "", TLS, "certificates that come first"),
-    _later("SSL_BIND_CIPHERS", "TEXT", "", TLS, "OpenSSL cipher list"),
-    _later("SSL_BIND_OPTIONS", "TEXT", "", TLS, "such as ssl-min-ver TLSv1.2"),
+    Option("enable-h2", "ENABLE_H2", "yes|no", "true", TLS, "clients may speak HTTP/2", switch, "http2"),
+    Option(
+        "preferred-certificate", "PREFERRED_CERTIFICATE", "GLOBS", "", TLS,
+        "files of certificates that come first, such as main*.pem, separated by commas", kinds.globs, "tls.preferred",
+    ),
+    Option(
+        "ssl-bind-ciphers", "SSL_BIND_CIPHERS", "TEXT", "", TLS, "OpenSSL cipher list, for TLS 1.2 and below",
+        kinds.text, "tls.ciphers",
+    ),
+    Option(
+        "ssl-bind-options", "SSL_BIND_OPTIONS", "TEXT", "", TLS,
+        "such as ssl-min-ver TLSv1.3 no-tls-tickets; TLS 1.2 is the lowest unless this says otherwise",
+        kinds.tls_options,
+    ),
     _later("HTTPS_ONLY", "yes|no", "false", TLS, "redirect everything to https", NOT_IN_FORCE),
     Option(
         "access-log", "ACCESS_LOG", "WHERE", "off", LOGS,

@@ -12,13 +12,13 @@ from __future__ import annotations
 import os.path
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from dfproxy.dfp.options import BY_NAME, OPTIONS, Option, markdown
 from dfproxy.errors import InvalidSettings, Problem
 from dfproxy.model.listener import Listener
-from dfproxy.model.settings import Limits, Settings
+from dfproxy.model.settings import Limits, Settings, Tls
 
 ROOT_STATE_DIR = "/var/lib/dfproxy"
 """
@@ -222,10 +222,12 @@ def _assemble(
     """
     plain: dict[str, Any] = {}
     limits: dict[str, Any] = {}
+    tls: dict[str, Any] = {}
+    places = {"": plain, "limits": limits, "tls": tls}
     for option in OPTIONS:
         if option.target and option.name in chosen:
             place, _, attribute = option.target.rpartition(".")
-            (limits if place else plain)[attribute] = chosen[option.name]
+            places[place][attribute] = chosen[option.name]
     workers = chosen.get("workers")
     where, form = cast(tuple[str, str], chosen.get("access-log", ("", "json")))
     if "access-log" not in chosen and chosen.get("debug"):
@@ -238,6 +240,7 @@ def _assemble(
     if "state_dir" not in plain:
         plain["state_dir"] = _state_dir(environment, is_root, problems)
     _check_names(plain.get("names", ()), problems)
+    plain["tls"] = replace(cast(Tls, chosen.get("ssl-bind-options", Tls())), **tls)
     settings = Settings(**plain, limits=Limits(**limits))
     _check_api(settings, problems)
     return settings

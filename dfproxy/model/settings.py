@@ -40,6 +40,7 @@ class Limits:
         interim_answers: 1xx answers in one exchange.
         waiting_exchanges: exchanges per backend and worker that wait for its lone server to come back.
         client_connections: client connections of all workers together; 0: 90 % of the descriptors.
+        client_streams: requests at once on one HTTP/2 connection of a client; above: REFUSED_STREAM.
         drain_s: how long requests under way may take when a worker ends.
         tunnel_drain_s: the same for upgraded connections.
     """
@@ -63,6 +64,7 @@ class Limits:
     interim_answers: int = 20
     waiting_exchanges: int = 1024
     client_connections: int = 0
+    client_streams: int = 100
     drain_s: float = 30.0
     tunnel_drain_s: float = 300.0
 
@@ -134,15 +136,16 @@ class Settings:
         instance_name: which instance this is.
         filter_instances: take only services whose `proxyInstanceName` is ours.
         drain_wait_s: from the signal to end until listeners stop; `ready` says 503 meanwhile.
+        http2: clients may speak HTTP/2.
         limits: every bound.
         tls: how TLS is spoken with clients.
-    """
-
-    api_address: str = "0.0.0.0"  # noqa: S104  DFP's default; the API is meant to be reached by its companions
         https_only: what came without TLS is redirected, whatever a service says.
         users: who may use services without users of their own; empty: everybody.
         user_lists: text of each secret `dfp_users_<name>`, by that name.
         environment: variables that header rules may ask for.
+    """
+
+    api_address: str = "0.0.0.0"  # noqa: S104  DFP's default; the API is meant to be reached by its companions
     api_port: int = 8080
     listeners: tuple[Listener, ...] = (Listener("", 80), Listener("", 443, tls=True))
     workers: int = 1
@@ -171,6 +174,7 @@ class Settings:
     instance_name: str = "docker-flow"
     filter_instances: bool = False
     drain_wait_s: float = 0.0
+    http2: bool = True
     limits: Limits = field(default_factory=Limits)
     tls: Tls = field(default_factory=Tls)
     https_only: bool = False

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dfproxy.dfp import option_values as kinds
 from dfproxy.model.listener import Listener
 from dfproxy.model.service import Balance
+from dfproxy.model.settings import Tls
 
 
 class ValueTests(SynchronousTestCase):
@@ -228,3 +229,56 @@ class ValueTests(SynchronousTestCase):
         self.assert_refused(kinds.path, "", " ")
         self.assert_refused(kinds.word, "a b", "", "x/y")
         self.assert_refused(kinds.word_of("a", "b"), "c", reason="known: a, b")
+
+    def test_globs(self) -> None:
+        """
+        Patterns of file names, without blanks around them.
+        """
+        self.assertEqual(kinds.globs("a*.pem, b,,"), ("a*.pem", "b"))
+
+    def test_tls_versions(self) -> None:
+        """
+        TLS 1.2 is the lowest version, unless the operator says otherwise by its name; `no-sslv3` says nothing new.
+        """
+        given = {
+            "no-sslv3": ("TLSv1.2", ""),
+            "no-tlsv10": ("TLSv1.2", ""),
+            "no-tlsv12": ("TLSv1.3", ""),
+            "no-tlsv13": ("TLSv1.2", "TLSv1.2"),
+            "ssl-min-ver TLSv1.0": ("TLSv1", ""),
+            "ssl-min-ver TLSv1": ("TLSv1", ""),
+            "ssl-min-ver TLSv1.3": ("TLSv1.3", ""),
+            "force-tlsv12": ("TLSv1.2", "TLSv1.2"),
+            "ssl-min-ver TLSv1.1 ssl-max-ver TLSv1.2": ("TLSv1.1", "TLSv1.2"),
+        }
+        for words, versions in given.items():
+            found = kinds.tls_options(words)
+            self.assertEqual((found.min_version, found.max_version), versions, words)
+
+    def test_tls_words(self) -> None:
+        """
+        Each word has its effect; those that Python cannot set are kept to be told.
+        """
+        found = kinds.tls_options(
+            "no-tls-tickets prefer-client-ciphers strict-sni curves X25519 sigalgs RSA+SHA256 allow-0rtt"
+        )
+        self.assertEqual((found.tickets, found.server_order, found.strict_sni), (False, False, True))
+        self.assertEqual((found.curve, found.unheeded), ("X25519", ("sigalgs RSA+SHA256", "allow-0rtt")))
+        self.assertEqual(kinds.tls_options("curves X25519:P-256").unheeded, ("curves X25519:P-256",))
+        self.assertEqual(kinds.tls_options(""), Tls())
+
+    def test_tls_words_refused(self) -> None:
+        """
+        Unknown words, missing or unknown versions, and versions that leave none are refused.
+        """
+        self.assert_refused(kinds.tls_options, "tls", "verify required", "no-tlsv99", reason="is not known")
+        self.assert_refused(kinds.tls_options, "ssl-min-ver", reason="needs a value")
+        self.assert_refused(kinds.tls_options, "ssl-min-ver SSLv3", "ssl-max-ver x", reason="is none of")
+        self.assert_refused(kinds.tls_options, "no-tlsv12 no-tlsv13", "ssl-max-ver TLSv1.1", reason="leaves no version")
+
+    def test_client_certificates_of_one_port(self) -> None:
+        """
+        A port that is to ask for client certificates by itself is refused: nothing would check them.
+        """
+        self.assert_refused(kinds.ports, "443 ssl ca-file /x", "443 ssl verify required", reason="--ca-file")
+        self.assertEqual(len(kinds.ports("443 ssl verify none")), 1)
