@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from typing import Any
@@ -27,6 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from dfproxy.control.records import Reader, Replayed, base, lines_of, replay
+from dfproxy.control.steps import Run, Step, Steps
 from dfproxy.control.storage import Storage
 from dfproxy.errors import JournalError
 from dfproxy.model.service import Service
@@ -92,20 +92,6 @@ What an operator is told; the system's own words for all others.
 """
 
 
-class _Step:
-    """
-    Something to be done with files.
-    """
-
-    __slots__ = ("begun_at", "done", "left", "work")
-
-    def __init__(self, work: Callable[[], Any]) -> None:
-        self.work = work
-        self.begun_at: float | None = None
-        self.left = False  # who wanted it does not wait any more
-        self.done: Deferred[Any] = Deferred()
-
-
 class Journal:
     """
     The journal of one leader.
@@ -113,9 +99,10 @@ class Journal:
     Args:
         storage: the folder.
         clock: `IReactorTime`.
-        run: calls something that may block, without blocking: `deferToThread`. Called again only when it has returned.
+        run: how things that may block are done.
         by: which dfproxy this is, for the file.
         read: makes a service of its parameters and origin, for definitions that another version has written.
+        growth_bytes: what a file may grow to whatever it holds.
 
     Attributes:
         replayed: what the file said when it was opened.
@@ -126,15 +113,17 @@ class Journal:
         self,
         storage: Storage,
         clock: IReactorTime,
-        run: Callable[[Callable[[], Any]], Deferred[Any]],
+        run: Run,
         by: str = "",
         read: Reader | None = None,
+        growth_bytes: int = GROWTH_BYTES,
     ) -> None:
         self._storage = storage
         self._clock = clock
         self._run = run
         self._by = by
         self._read = read
+        self._growth_bytes = growth_bytes
         self.replayed = Replayed()
         self.trouble = ""
         self._services: dict[str, Service] = {}
@@ -143,12 +132,13 @@ class Journal:
         self._handle: int | None = None
         self._size = 0  # up to here the file is what was acknowledged
         self._begun_size = 0  # of its base
+        self._before = 0  # what it was before the last change
+        self._suspect = False  # a sync has failed: nobody knows what of this file is on the disk
         self._unsound = False  # behind `_size` there may be something, or the name may not be on the disk
-        self._queue: deque[_Step] = deque()
-        self._running: _Step | None = None
+        self._steps = Steps(clock, run)
         self._since: list[bytes] | None = None  # recorded while the file is written anew
         self._again_at = 0.0
-        self._stopped: Deferred[None] | None = None
+        self._stopped = False
         self._recorded = self._failed = self._renewed = 0
         self._took_s = 0.0
 
@@ -224,9 +214,9 @@ class Journal:
             Deferred: None once it is on the disk. Fails with `JournalError`; then it is not in the journal, unless it
             was cancelled while the disk did not answer and the process ends before it does.
         """
-        if self._stopped is not None:
+        if self._stopped:
             return fail(JournalError("dfproxy is stopping"))
-        stuck_s = self._stuck_s()
+        stuck_s = self._steps.stuck_s()
         if stuck_s:
             return self._not_recorded(JournalError(f"the disk has not answered for {stuck_s:.0f} s"))
         lines = lines_of(change)
@@ -236,14 +226,13 @@ class Journal:
             self._renew_if_grown()
             return self._not_recorded(JournalError(f"the journal has grown to {self._size} bytes"))
         began = self._clock.seconds()
-        before = self._size
-        step = self._step(lambda: self._append(lines), first=True)
+        step = self._steps.add(lambda: self._append(lines), first=True)
 
         def recorded(_: None) -> None:
             if step.left:
                 # Who asked for it was told that it did not happen, so it must not have happened.
-                self._size, self._unsound = before, True
-                self._step(self._mend, first=True).done.addErrback(self._unmended)
+                self._size, self._unsound = self._before, True
+                self._steps.add(self._mend, first=True).done.addErrback(self._unmended)
                 return
             self._services.update({service.name: service for service in change.services})
             for name in change.removed:
@@ -263,24 +252,13 @@ class Journal:
         step.done.addCallbacks(_unless_called(answer.callback, answer), _unless_called(answer.errback, answer))
         return answer
 
-    def _leave(self, step: _Step) -> None:
+    def _leave(self, step: Step) -> None:
         """
         The caller does not wait any more.
         """
-        step.left = True
-        if step in self._queue:
-            self._queue.remove(step)
+        self._steps.leave(step)
         self._failed += 1
         self._say("the disk does not answer")
-
-    def _stuck_s(self) -> float:
-        """
-        For how long a step that nobody waits for any more has kept others from being taken, in seconds.
-        """
-        running = self._running
-        if running is None or not running.left or running.begun_at is None:
-            return 0.0
-        return self._clock.seconds() - running.begun_at
 
     def _translated(self, failure: Failure) -> None:
         error = failure.value
@@ -315,9 +293,10 @@ class Journal:
             self._unsound = True
             self._write_anew()
             handle = self._open_handle()
+        self._before = self._size
         try:
             storage.write(handle, lines)
-            storage.sync(handle)
+            self._sync(handle)
         except OSError:
             self._unsound = True
             try:
@@ -333,9 +312,16 @@ class Journal:
         """
         handle, storage = self._open_handle(), self._storage
         storage.cut(handle, self._size)
-        storage.sync(handle)
+        self._sync(handle)
         storage.sync_folder()
         self._unsound = False
+
+    def _sync(self, handle: int) -> None:
+        try:
+            self._storage.sync(handle)
+        except OSError:
+            self._suspect = True
+            raise
 
     def _unmended(self, failure: Failure) -> None:
         """
@@ -351,10 +337,12 @@ class Journal:
     # --- writing anew ----------------------------------------------------------------------------------------
 
     def _growth(self) -> int:
-        return max(GROWTH_BYTES, GROWTH * self._begun_size)
+        return max(self._growth_bytes, GROWTH * self._begun_size)
 
     def _renew_if_grown(self) -> None:
-        if self._size > self._growth() and self._since is None and self._clock.seconds() >= self._again_at:
+        if self._since is not None or self._clock.seconds() < self._again_at:
+            return
+        if self._suspect or self._size > self._growth():
             self._renew().addErrback(lambda failure: log.failure("writing the journal anew broke", failure))
 
     @inlineCallbacks
@@ -388,13 +376,15 @@ class Journal:
 
         try:
             for piece in pieces:
-                yield self._step(partial(write, piece)).done
-            yield self._step(finish).done
+                if self._stopped:
+                    raise JournalError("dfproxy is stopping")
+                yield self._steps.add(partial(write, piece)).done
+            yield self._steps.add(finish).done
             self._renewed += 1
         except (OSError, JournalError) as error:
             self._again_at = self._clock.seconds() + AGAIN_S
             log.warn("journal: it cannot be written anew: {reason}", reason=_words(error))
-            yield self._step(give_up).done.addErrback(lambda _: None)
+            yield self._steps.add(give_up).done.addErrback(lambda _: None)
         finally:
             self._since = None
 
@@ -422,7 +412,7 @@ class Journal:
         except OSError:
             self._storage.close(handle)
             raise
-        former, self._handle = self._handle, handle
+        former, self._handle, self._suspect = self._handle, handle, False
         self._size, self._begun_size = size, begun_size
         # Until the name is on the disk the former file may come back, so nothing may be added before.
         self._unsound = True
@@ -430,38 +420,6 @@ class Journal:
             self._storage.close(former)
         self._storage.sync_folder()
         self._unsound = False
-
-    # --- steps -----------------------------------------------------------------------------------------------
-
-    def _step(self, work: Callable[[], Any], first: bool = False) -> _Step:
-        """
-        Do this in the other thread when it is its turn.
-
-        Args:
-            first: before all that wait.
-        """
-        step = _Step(work)
-        if first:
-            self._queue.appendleft(step)
-        else:
-            self._queue.append(step)
-        self._next()
-        return step
-
-    def _next(self) -> None:
-        if self._running is not None or not self._queue:
-            return
-        step = self._running = self._queue.popleft()
-        step.begun_at = self._clock.seconds()
-        self._run(step.work).addBoth(self._over, step)
-
-    def _over(self, result: Any, step: _Step) -> None:
-        self._running = None
-        # What follows from it comes before what waits: it may put something in front.
-        step.done.callback(result)
-        self._next()
-        if self._stopped is not None and self._running is None and not self._stopped.called:
-            self._close()
 
     # --- the end ---------------------------------------------------------------------------------------------
 
@@ -472,23 +430,16 @@ class Journal:
         Returns:
             Deferred: None when no step is under way. Never fails.
         """
-        if self._stopped is None:
-            self._stopped = Deferred()
-            if self._running is None:
-                self._close()
-        over: Deferred[None] = Deferred()
-        self._stopped.chainDeferred(over)
-        return over
+        self._stopped = True
+        return self._steps.idle().addCallback(self._close)
 
-    def _close(self) -> None:
-        if self._handle is not None:
-            handle, self._handle = self._handle, None
+    def _close(self, _: None) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
             try:
                 self._storage.close(handle)
             except OSError as error:
                 log.warn("journal: {reason}", reason=_words(error))
-        if self._stopped is not None:
-            self._stopped.callback(None)
 
     # --- metrics ---------------------------------------------------------------------------------------------
 
