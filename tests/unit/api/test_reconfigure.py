@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.control.publisher import Publisher
 from dfproxy.dfp.parameters import TABLE
-from dfproxy.errors import DfproxyError, NotReady, Overloaded, Refused, Superseded
+from dfproxy.errors import Claimed, DfproxyError, JournalError, NotReady, Overloaded, Refused, Superseded
 from tests.fakes import FakeDataPlane, FakeNames
 from tests.unit.api.caller import Api, Connection
 
@@ -163,6 +163,26 @@ class RefusedTests(SynchronousTestCase):
             self.api.publisher.failure = failure
             said = self.api.call("GET", DEMO)
             self.assertEqual((said.status, said.headers["retry-after"], said.json["Status"]), (503, "1", "NOK"))
+
+    def test_not_durable(self) -> None:
+        """
+        A disk that is full refuses changes: 503 with the reason, and when to come again.
+        """
+        for call in (DEMO, "remove?serviceName=go-demo"):
+            self.api.publisher.failure = JournalError("cannot be made durable: the disk is full")
+            said = self.api.call("GET", call)
+            self.assertEqual((said.status, said.headers["retry-after"], said.json["Status"]), (503, "1", "NOK"))
+            self.assertIn("the disk is full", said.json["Message"])
+
+    def test_claimed(self) -> None:
+        """
+        A name of another origin is a 409, which no swarm listener repeats, with the reason.
+        """
+        for call in (DEMO, "remove?serviceName=go-demo"):
+            self.api.publisher.failure = Claimed("go-demo belongs to another origin")
+            said = self.api.call("GET", call)
+            self.assertEqual((said.status, said.json["Status"]), (409, "NOK"))
+            self.assertIn("another origin", said.json["Message"])
 
     def test_our_own_fault(self) -> None:
         """
