@@ -2,7 +2,7 @@
 How the text of an option becomes a value: one small parser for each kind.
 
 Each takes the text as given and raises `ValueError` with a reason for the operator: what is wrong, what would be right.
-Nothing here knows which option it is parsing for.
+Nothing here knows which option it is parsing for. Somewhat long, but one thing: the kinds of values that options have.
 
 Source: DFP's variables; HAProxy `bind`, `balance`, time format.
 """

@@ -1,5 +1,7 @@
 """
 Parameters of `reconfigure` -> a service, or everything that is wrong with them.
+
+Somewhat long, but one thing: each case is a query and what it makes.
 """
 
 from __future__ import annotations
