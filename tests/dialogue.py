@@ -33,10 +33,11 @@ from twisted.internet.error import (
     ConnectionRefusedError,
     TimeoutError,
 )
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from dfproxy.balancing.roundrobin import RoundRobin
 from dfproxy.exchange.exchange import Exchange
@@ -67,6 +68,7 @@ STEP_S = 0.1
 MOST_STEPS = 400  # longer waits are made of longer steps
 
 
+@implementer(IPushProducer)
 class Wire:
     """
     Our end of a TCP connection, without a network; the other end is what a dialogue moves.
@@ -86,6 +88,7 @@ class Wire:
         pauses: how often we stopped reading.
         resumes: how often we began again.
         faults: what no transport should be asked.
+        disconnecting: we are closing; twisted.web looks at this, though no interface has it.
     """
 
     limit_bytes = 65536
@@ -106,7 +109,7 @@ class Wire:
         self._inbox: list[bytes | None] = []
         self._producer: Any = None
         self._producer_paused = False
-        self._closing = self._ending = False
+        self.disconnecting = self._ending = False
         self._peer_closed = self._eof_seen = False
         self.connected = True
 
@@ -126,7 +129,7 @@ class Wire:
             self.faults.append(f"wrote a {type(data).__name__}")
         if not self.connected:
             return
-        if self._closing or self._ending:
+        if self.disconnecting or self._ending:
             self.faults.append(f"wrote after the end: {data[:40]!r}")
             return
         self._unsent += data
@@ -147,7 +150,7 @@ class Wire:
         self._go_on()
 
     def loseConnection(self) -> None:
-        self._closing = True
+        self.disconnecting = True
         self._go_on()
 
     def loseWriteConnection(self) -> None:
@@ -159,14 +162,14 @@ class Wire:
         self._lose("reset", ConnectionAborted())
 
     def pauseProducing(self) -> None:
-        if not self._closing:
+        if not self.disconnecting:
             if self.paused:
                 self.faults.append("paused twice")
             self.paused = True
             self.pauses += 1
 
     def resumeProducing(self) -> None:
-        if not self._closing:
+        if not self.disconnecting:
             if not self.paused:
                 self.faults.append("resumed without a pause")
             self.paused = False
@@ -233,13 +236,13 @@ class Wire:
                 self._producer_paused = False
                 self._producer.resumeProducing()
         elif not self._unsent:
-            if self._closing:
+            if self.disconnecting:
                 self._lose("reset" if any(self._inbox) else "closed", ConnectionDone())
             elif self._ending:
                 self.ended = True
 
     def _deliver(self) -> None:
-        while self._inbox and self.connected and not self.paused and not self._closing and not self._eof_seen:
+        while self._inbox and self.connected and not self.paused and not self.disconnecting and not self._eof_seen:
             data = self._inbox.pop(0)
             if data is not None:
                 self.protocol.dataReceived(data)
@@ -252,7 +255,7 @@ class Wire:
     def _lose(self, fate: str, reason: Exception) -> None:
         if self.connected and self.fate == "open":
             self.fate = fate
-            self._closing = True
+            self.disconnecting = True
             self.clock.callLater(0, self._over, reason)
 
     def _over(self, reason: Exception) -> None:
@@ -394,6 +397,7 @@ class Dialogue:
         reactor: its reactor.
         traffic: what its exchanges share.
         site: the factory of client connections.
+        factory: the same, unless something else is to be tried.
         backend: where all requests go; None: nowhere.
         balancer: of the backend.
         client: our end of the client's connection.
@@ -418,8 +422,8 @@ class Dialogue:
         self.members(*HOSTS[:servers])
         self.resource = Resource(lambda request: self.backend, self.traffic)
         self.site = ProxySite(self.resource)
+        self.factory: Any = self.site
         self.said: list[str] = []
-        self._clients = 0
         self.clients: list[Wire] = []
         self._wire = wire
         self.dial()
@@ -436,7 +440,8 @@ class Dialogue:
         """
         We are the access log.
         """
-        self.logged.append((exchange, ending, exchange.status))
+        if isinstance(exchange, Exchange):  # refusals are noted as well, without an exchange
+            self.logged.append((exchange, ending, exchange.status))
 
     def flush(self) -> None:
         """
@@ -457,7 +462,7 @@ class Dialogue:
         """
         peer = IPv4Address("TCP", CLIENT_HOST, 50000 + len(self.clients))
         wire = self._wire(self.reactor, IPv4Address("TCP", "192.0.2.2", 80), peer)
-        wire.protocol = self.site.buildProtocol(peer)
+        wire.protocol = self.factory.buildProtocol(peer)
         if wire.protocol is None:
             wire.fate = "closed"
         else:

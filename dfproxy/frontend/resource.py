@@ -80,9 +80,11 @@ class ReverseProxyResource(TwistedReverseProxyResource):
         self.lookup: Lookup = lookup or _Fixed(host, port, path, traffic)
         self.answered = 0
 
+    isLeaf = True  # every path below is ours; twisted.web leaves them in `postpath`
+
     def getChild(self, path: bytes, request: HTTPRequest) -> ReverseProxyResource:
         """
-        Every path below is ours; see `render` for what is sent on.
+        Nobody asks a leaf, but who does so nevertheless gets what answers.
         """
         return self
 
@@ -119,7 +121,8 @@ class ReverseProxyResource(TwistedReverseProxyResource):
         downstream.start(exchange)
         fields = b"" if request.requestHeaders.hasHeader(b"content-length") or not body else _length(body)
         xff = b"X-Forwarded-For: %b\r\n\r\n" % head.client_host.encode("ascii", "replace")
-        target = exchange.backend.prefix + head.target
+        prefix = exchange.backend.prefix
+        target = prefix + head.target if request.postpath or not prefix else prefix + head.target[1:]
         start = b"%b %b HTTP/1.1\r\n%b%b%b" % (head.method, target, head.kept, fields, xff)
         head.body = len(body)
         exchange.begin(start, (body,) if body else (), True)
@@ -150,9 +153,9 @@ def _head_of(request: Request) -> RequestHead:
     Raises:
         ClientProtocolError: twisted.web let something pass that we do not.
     """
-    postpath = b"/".join(request.postpath or [])
-    query = request.uri.partition(b"?")
-    target = b"/" + postpath + query[1] + query[2]
+    path, mark, query = request.uri.partition(b"?")
+    below = path.split(b"/")[1 + len(request.prepath or []) :]  # not `postpath`: that is decoded
+    target = b"/" + b"/".join(below) + mark + query
     lines = [b"%b %b HTTP/1.1" % (request.method, target)]
     for name, values in request.requestHeaders.getAllRawHeaders():
         lines += [b"%b: %b" % (name, value) for value in values if name.lower() != b"transfer-encoding"]
@@ -198,11 +201,13 @@ class _Rendered:
         request = self._request
         _, _, reason = head.line.rstrip().split(b" ", 2) if head.line.count(b" ") > 1 else (b"", b"", b"")
         request.setResponseCode(head.status, reason)
-        request.responseHeaders.removeHeader(b"content-type")
+        request.defaultContentType = None  # twisted.web's way to say: add none
+        for default in (b"date", b"server"):  # twisted.web's own would stand beside the server's
+            request.responseHeaders.removeHeader(default)
         for line in head.kept.split(b"\r\n")[:-1]:
             name, _, value = line.partition(b":")
             request.responseHeaders.addRawHeader(name, value.strip(b" \t"))
-        self.body(pieces)
+        self.body(pieces or (b"",))  # the head goes out at once
         if ended:
             self._finish()
 
@@ -220,8 +225,11 @@ class _Rendered:
 
     def cut(self) -> None:
         self._exchange = None
-        self._request.unregisterProducer()
-        self._request.loseConnection()
+        request = self._request
+        request.unregisterProducer()
+        # Only a reset is understood by a client that takes the end of the connection for the end of the body.
+        abort = getattr(request.channel, "forceAbortClient", None) or request.loseConnection
+        abort()
 
     def switched(self, data: bytes) -> None:
         """
