@@ -16,16 +16,18 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol as Interface
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from dfproxy.deadlines import NEVER
 from dfproxy.errors import ClientProtocolError
+from dfproxy.exchange.downstream import Downstream
 from dfproxy.exchange.exchange import Exchange
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.frontend.answers import answer
+from dfproxy.frontend.refusals import note_refusal
 from dfproxy.model.ending import BAD_REQUEST, CLIENT_GONE, CLIENT_STALLED, REQUEST_BODY_TIMEOUT, Ending
 from dfproxy.transport import Stream
 from dfproxy.wire.framing import CHUNKED, ChunkedDecoder, ChunkError, chunk
@@ -53,6 +55,7 @@ PROBE_LOOK_S = 0.4
 How often it is then looked whether it has reset, in seconds, until there is an answer.
 """
 
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"  # RFC 9113 3.4: made so that an HTTP/1 parser refuses it
 _PROBE = b"HTTP/1.1 102 Processing\r\n\r\n"
 _JOIN_BYTES = 16384  # up to here one copy is cheaper than a vector of buffers
 
@@ -65,9 +68,22 @@ class Resource(Interface):
     What a session asks for each request (`dfproxy.frontend.resource`).
     """
 
-    def exchange(self, downstream: Http1Session, request: RequestHead, /) -> Exchange | None:
+    def exchange(self, downstream: Downstream, request: RequestHead, /) -> Exchange | None:
         """
         The exchange for a request, not begun; None if no route takes it.
+        """
+
+
+class Session(Interface):
+    """
+    One client connection, whatever it speaks.
+    """
+
+    transport: Stream
+
+    def close_if_idle(self) -> None:
+        """
+        The process drains: no further request here.
         """
 
 
@@ -88,9 +104,17 @@ class Frontend(Interface):
         What all sessions share.
         """
 
-    def session_over(self, session: Http1Session) -> None:
+    def session_over(self, session: Session) -> None:
         """
         This session's connection is gone.
+        """
+
+    def speaks_http2(self, session: Http1Session, data: bytes) -> bool:
+        """
+        The client of this session speaks HTTP/2, and this is what it has sent so far.
+
+        Returns:
+            Whether the connection is somebody else's from now on.
         """
 
 
@@ -109,7 +133,7 @@ class State(Enum):
 _AWAIT, _EXCHANGE, _TUNNEL, _LINGER, _OVER = State
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer)
+@implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class Http1Session(Protocol):
     """
     One client connection.
@@ -119,7 +143,7 @@ class Http1Session(Protocol):
 
     Attributes:
         state: what it is in.
-        secure: the client speaks TLS; set before the connection is made, by `dfproxy.frontend.site`.
+        secure: the client speaks TLS; set before the connection is made, by `dfproxy.frontend.secure`.
         deadline: when it takes too long (`Expiring`).
         watched: looked at by the wheel.
     """
@@ -205,6 +229,13 @@ class Http1Session(Protocol):
         self.deadline = self._traffic.clock.seconds() + self._limits.head_timeout_s
         self._deadlines.watch(self)
 
+    def handshakeCompleted(self) -> None:
+        """
+        TLS is up: the client may have chosen HTTP/2 (ALPN).
+        """
+        if getattr(self.transport, "negotiatedProtocol", None) == b"h2":
+            self._frontend.speaks_http2(self, b"")
+
     def dataReceived(self, data: bytes) -> None:
         state = self.state
         if state is _AWAIT:
@@ -262,7 +293,8 @@ class Http1Session(Protocol):
         try:
             found = request_head(data, 0, limits.request_head_bytes, limits.fields)
         except ClientProtocolError as error:
-            self._refuse(error.status)
+            if not (data.startswith(_PREFACE) and self._frontend.speaks_http2(self, data)):
+                self._refuse(error.status)
             return
         if found is None:
             self._buffer = data
@@ -508,15 +540,9 @@ class Http1Session(Protocol):
         """
         Answer ourselves, and close.
         """
-        if not counted:
-            frontend = self._traffic.frontend
-            frontend.requests += 1
-            if status >= 500:
-                frontend.responses_5xx += 1
-            else:
-                frontend.responses_4xx += 1
-            self._traffic.touch(frontend)
         request = self._request if self.state is _EXCHANGE else None
+        if not counted:
+            note_refusal(self._traffic, request, (self._client_host, self._client_port), status)
         self.transport.write(answer(status, request is not None and request.method == b"HEAD"))
         if request is None:
             self._left = CHUNKED  # nobody knows what follows
@@ -535,6 +561,18 @@ class Http1Session(Protocol):
             self.transport.loseWriteConnection()
         else:
             self._close()
+
+    def leave(self) -> bytes:
+        """
+        The connection is somebody else's from now on.
+
+        Returns:
+            The field lines that each request of this client gets, and the end of the head.
+        """
+        self.state = _OVER
+        self.watched = False
+        self.transport.unregisterProducer()
+        return self._forwarded
 
     def close_if_idle(self) -> None:
         """

@@ -152,9 +152,9 @@ def _httplog_line(exchange: Finished, ending: Ending, now: float, date: str) -> 
     answered = int((exchange.answered - exchange.started) * 1e3) if exchange.answered else -1
     total = int((now - exchange.started) * 1e3)
     server = exchange.server_name if exchange.server_name != "-" else "<NOSRV>"
+    line = f"{_text(request.method)} {_text(request.target)} HTTP/1.1" if request.method else "<BADREQ>"
     return (
         f"{request.client_host}:{getattr(request, 'client_port', 0)} [{date}] services "
         f"{exchange.backend_name}/{server} 0/0/0/{answered}/{total} {exchange.status} {exchange.bytes_out} - - "
-        f'{ending.flags}-- 0/0/0/0/{max(exchange.attempts - 1, 0)} 0/0 "{_text(request.method)} '
-        f'{_text(request.target)} HTTP/1.1"\n'
+        f'{ending.flags}-- 0/0/0/0/{max(exchange.attempts - 1, 0)} 0/0 "{line}"\n'
     ).encode()
