@@ -92,6 +92,7 @@ class Proxy:
         wrapper: command that runs the one behind it, in its own process.
         ip: loopback address of the API and of the front.
         api_port: of the API; 0: any that is free.
+        former: one that was killed (`kill_leader`), whose ports and files this one takes over.
 
     Attributes:
         api: port of the API.
@@ -110,13 +111,15 @@ class Proxy:
         wrapper: tuple[str, ...] = (),
         ip: str = "127.0.0.1",
         api_port: int = 0,
+        former: Proxy | None = None,
     ) -> None:
         self.ip = ip
-        self.ports = [free_port(ip) for _ in range(ports)]
+        self._former = former
+        self.ports = former.ports if former is not None else [free_port(ip) for _ in range(ports)]
         self.port = self.ports[0]
         self.workers = workers
         self.api = 0
-        self.folder = Path(tempfile.mkdtemp(prefix="dfproxy-e2e-"))
+        self.folder = former.folder if former is not None else Path(tempfile.mkdtemp(prefix="dfproxy-e2e-"))
         self._published: set[str] = set()
         self._lines: list[str] = []
         self._said = threading.Condition()
@@ -349,6 +352,14 @@ class Proxy:
             self._reader.join(10)
         return status
 
+    def kill_leader(self) -> None:
+        """
+        End the leader as the kernel does when memory is short; its workers see to themselves, its files stay for the
+        next one (`former`).
+        """
+        self._child.kill()
+        self._child.wait()
+
     def end(self) -> None:
         """
         End it gracefully.
@@ -382,6 +393,8 @@ class Proxy:
         self._clear()
 
     def _clear(self) -> None:
+        if self._former is not None:
+            self._former._clear()
         self._reader.join(10)
         if self._child.stdout is not None:
             self._child.stdout.close()
