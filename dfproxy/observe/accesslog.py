@@ -125,22 +125,35 @@ class AccessLog:
             start = end
 
 
-def _text(value: bytes) -> str:
+METHOD, HOST, TARGET = 32, 512, 1024
+"""
+Longest of each in a line, in bytes: together with the rest they fit into a block. HAProxy cuts lines at 1024.
+"""
+
+
+def _text(value: bytes, most: int) -> str:
     """
     Bytes of a head inside double quotes: visible ASCII stays, the rest is escaped as JSON does.
     """
-    text = value.decode("latin-1")
-    if '"' in text or "\\" in text or not text.isascii() or "\t" in text:
-        return "".join(f"\\{c}" if c in '"\\' else c if " " <= c <= "~" else f"\\u{ord(c):04x}" for c in text)
-    return text
+    text = value[:most].decode("latin-1")
+    if '"' not in text and "\\" not in text and text.isascii() and text.isprintable():
+        return text
+    parts, size = [], 0
+    for c in text:
+        part = f"\\{c}" if c in '"\\' else c if " " <= c <= "~" else f"\\u{ord(c):04x}"
+        size += len(part)
+        if size > most:
+            break
+        parts.append(part)
+    return "".join(parts)
 
 
 def _json_line(exchange: Finished, ending: Ending, now: float, date: str) -> bytes:
     request = exchange.request
     latency = f"{(exchange.answered - exchange.started) * 1e3:.3f}" if exchange.answered else "null"
     return (
-        f'{{"time":"{date}","client":"{request.client_host}","method":"{_text(request.method)}",'
-        f'"host":"{_text(request.host)}","target":"{_text(request.target)}","status":{exchange.status},'
+        f'{{"time":"{date}","client":"{request.client_host}","method":"{_text(request.method, METHOD)}",'
+        f'"host":"{_text(request.host, HOST)}","target":"{_text(request.target, TARGET)}","status":{exchange.status},'
         f'"backend":"{exchange.backend_name}","server":"{exchange.server_name}","ending":"{ending.word}",'
         f'"attempts":{exchange.attempts},"bytes_in":{exchange.bytes_in},"bytes_out":{exchange.bytes_out},'
         f'"latency_ms":{latency},"total_ms":{(now - exchange.started) * 1e3:.3f}}}\n'
@@ -152,7 +165,7 @@ def _httplog_line(exchange: Finished, ending: Ending, now: float, date: str) -> 
     answered = int((exchange.answered - exchange.started) * 1e3) if exchange.answered else -1
     total = int((now - exchange.started) * 1e3)
     server = exchange.server_name if exchange.server_name != "-" else "<NOSRV>"
-    line = f"{_text(request.method)} {_text(request.target)} HTTP/1.1" if request.method else "<BADREQ>"
+    line = f"{_text(request.method, METHOD)} {_text(request.target, TARGET)} HTTP/1.1" if request.method else "<BADREQ>"
     return (
         f"{request.client_host}:{getattr(request, 'client_port', 0)} [{date}] services "
         f"{exchange.backend_name}/{server} 0/0/0/{answered}/{total} {exchange.status} {exchange.bytes_out} - - "
