@@ -391,7 +391,8 @@ class ProxyService(TwistedService):
             for destination in service.destinations
         ]
         routes.sort(key=lambda route: (key(route), route.service.name, route.destination.place))
-        default = next((route for route in reversed(routes) if route.service.is_default), None)
+        last = next((route.service for route in reversed(routes) if route.service.is_default), None)
+        default = Route(last, last.destinations[-1]) if last is not None else None
         return [(route, route.destination.backend_name) for route in routes], default
 
     def _totals(self) -> Iterator[Totals]:

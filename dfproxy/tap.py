@@ -142,8 +142,8 @@ class Options(usage.Options):
         return found
 
     def _print_understood(self) -> None:
-        for name in self.settings.__dataclass_fields__:
-            if name != "limits":
+        for name, field in self.settings.__dataclass_fields__.items():
+            if name != "limits" and field.repr:  # those without hold secrets
                 sys.stdout.write(f"{name} = {getattr(self.settings, name)!r}\n")
         for name in self.settings.limits.__dataclass_fields__:
             sys.stdout.write(f"limits.{name} = {getattr(self.settings.limits, name)!r}\n")

@@ -14,10 +14,12 @@ from collections.abc import Iterable
 
 from dfproxy.dfp.criteria import headers
 from dfproxy.dfp.given import Given, flag, integer, items
-from dfproxy.dfp.parameters import DESTINATION_ROWS, SERVICE_ROWS, Parameter
+from dfproxy.dfp.parameters import BY_NAME, DESTINATION_ROWS, SERVICE_ROWS, Parameter
 from dfproxy.dfp.pathtype import DEFAULT as DEFAULT_PATH_TYPE
 from dfproxy.dfp.reading import Reading
+from dfproxy.dfp.users import service_users
 from dfproxy.errors import Problem
+from dfproxy.expressions.words import split_items
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Revision
@@ -172,21 +174,44 @@ def shown(service: Service, settings: Settings) -> dict[str, object]:
     """
     DFP's JSON object of a service, as an accepted answer shows it: from the parameters that made it.
     """
-    return service_object(Given(service.parameters, ()), settings.separator or ",")
+    return service_object(Given(service.parameters, ()), settings)
 
 
-def service_object(given: Given, separator: str) -> dict[str, object]:
+def service_object(given: Given, settings: Settings) -> dict[str, object]:
     """
     DFP's JSON object of what was given. Total: makes something of wrong values, too.
     """
+    separator = settings.separator or ","
     found = dict(_SERVICE)
     for key, row in _SERVICE_SHOWN:
         found[key] = _plain(row, given.text(row.name), separator)
     if given.flag("serviceDomainMatchAll"):
         found["ServiceDomainAlgo"] = "hdr_dom(host)"
+    for name, former in _FORMER:
+        if not given.text(name):
+            found[BY_NAME[name].json_key] = _plain(BY_NAME[name], given.text(former), separator)
+    found["Users"] = _users(given, settings)
     found["IsGlobal"] = given.value("replicas") is None
     found["ServiceDest"] = [_destination(given, index, separator) for index in given.indexes]
     return found
+
+
+_FORMER = (("addReqHeader", "addHeader"), ("setReqHeader", "setHeader"))
+"""
+Parameters with a deprecated name, which counts if the other is missing.
+"""
+
+
+def _users(given: Given, settings: Settings) -> list[dict[str, object]] | None:
+    """
+    The service's own users; their passwords are nobody's business.
+    """
+    encrypted = given.flag("usersPassEncrypted")
+    lists = dict(settings.user_lists)
+    users = service_users(given.text("users"), given.text("usersSecret"), encrypted, lists, settings.users)
+    if users is None:
+        return None
+    return [{"Username": user.name, "Password": "", "PassEncrypted": user.encrypted} for user in users]
 
 
 def _destination(given: Given, index: int, separator: str) -> dict[str, object]:
@@ -204,10 +229,14 @@ def _destination(given: Given, index: int, separator: str) -> dict[str, object]:
     found["ReqPathSearchReplaceFormatted"] = []
     if given.text("serviceDomain", index) and not given.text("servicePath", index):
         found["ServicePath"] = ["/"]
-    if port := given.number("srcPort", index):
+    https = given.number("httpsPort", index) > 0
+    if port := given.number("srcPort", index) or (80 if https else 0):
         acl = f"srcPort_{given.text('aclName') or given.text('serviceName')}{port}_{index}"
+        found["SrcPort"] = port
         found["SrcPortAcl"] = f"\n    acl {acl} dst_port {port}"
         found["SrcPortAclName"] = f" {acl}"
+    if https:
+        found["SrcHttpsPort"] = given.number("srcHttpsPort", index) or 443
     return found
 
 
@@ -224,6 +253,8 @@ def _plain(row: Parameter, text: str, separator: str) -> object:
             return integer(text) or 0
         case "list":
             return items(text, separator)
+        case "rules":
+            return split_items(text, separator)
         case _:
             return text
 

@@ -244,7 +244,10 @@ OPTIONS: tuple[Option, ...] = (
         "such as ssl-min-ver TLSv1.3 no-tls-tickets; TLS 1.2 is the lowest unless this says otherwise",
         kinds.tls_options,
     ),
-    _later("HTTPS_ONLY", "yes|no", "false", TLS, "redirect everything to https", NOT_IN_FORCE),
+    Option(
+        "https-only", "HTTPS_ONLY", "yes|no", "false", TLS, "redirect everything to https, whatever services say",
+        switch, "https_only",
+    ),
     Option(
         "access-log", "ACCESS_LOG", "WHERE", "off", LOGS,
         "off, json, httplog, - or a file; json:FILE, httplog:FILE", kinds.access_log,
@@ -256,8 +259,14 @@ OPTIONS: tuple[Option, ...] = (
     _later("DEBUG_ERRORS_ONLY", "yes|no", "false", LOGS, "access lines of failures only"),
     _later("DEBUG_HTTP_FORMAT", "TEXT", "", LOGS, "form of HTTP access lines"),
     _later("DEBUG_TCP_FORMAT", "TEXT", "", LOGS, "form of TCP access lines"),
-    _later("USERS", "USERS", "", ACCESS, "users of all services", NOT_IN_FORCE),
-    _later("USERS_PASS_ENCRYPTED", "yes|no", "false", ACCESS, "their passwords are crypt hashes"),
+    Option(
+        "users", "USERS", "USERS", "", ACCESS, "name:password,... who may use services without users of their own",
+        kinds.lines, hidden=True,
+    ),
+    Option(
+        "users-pass-encrypted", "USERS_PASS_ENCRYPTED", "yes|no", "false", ACCESS, "their passwords are crypt hashes",
+        switch,
+    ),
     _later("STATS_USER", "NAME", "", ACCESS, "user of the statistics page", NOT_IN_FORCE),
     _later("STATS_PASS", "PASSWORD", "", ACCESS, "its password", NOT_IN_FORCE),
     _later("STATS_URI", "URI", "/admin?stats", ACCESS, "where the statistics page is"),

@@ -8,22 +8,24 @@ Source: DFP `server/server.go`, `proxy/util.go`, `proxy/types.go`; HAProxy's ACL
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import sha256
 
 from dfproxy.dfp import answers
 from dfproxy.dfp.criteria import headers, words
 from dfproxy.dfp.domains import MATCH_ALL, host_form, host_patterns
+from dfproxy.dfp.endpoints import MAX_WEIGHT, endpoint, is_host
 from dfproxy.dfp.given import Given, Value, flag, integer, items
 from dfproxy.dfp.parameters import BY_NAME, LIST_ITEMS, Parameter
 from dfproxy.dfp.pathtype import path_criterion, path_patterns
 from dfproxy.dfp.reading import DIGEST, Reading
+from dfproxy.dfp.steps import StepsReader
 from dfproxy.errors import InvalidBalance, InvalidService, Problem
 from dfproxy.model.match import Condition, HostPattern, Match, PathPattern
-from dfproxy.model.service import Balance, Destination, Endpoint, Service
+from dfproxy.model.service import HTTPS_INDEX, Balance, Destination, Endpoint, Service
 from dfproxy.model.settings import Settings
 
 ECHOED_CHARS = 200
@@ -41,23 +43,21 @@ MAX_TIMEOUT_S = 2_147_483
 Longest time-out in seconds; HAProxy counts milliseconds in 31 bits.
 """
 
-MAX_WEIGHT = 256
-"""
-Highest weight of a server, as HAProxy has it.
-"""
-
 MAX_CONDITIONS = 16
 """
 Most `condition` items of a destination: each is a call on the request path.
 """
 
+HTTP_PORT, HTTPS_PORT = 80, 443
+"""
+What `srcPort` and `srcHttpsPort` are with `httpsPort` when they are not given.
+"""
+
 _MODES = ("http", "tcp", "sni")
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,7}(\.[0-9]{1,3})?", re.ASCII)
-_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,253}[A-Za-z0-9_.])?", re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 section 5.6.2
 _PLUGIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-_ENDPOINT = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]*]*):(?P<port>[0-9]{1,5})(\*(?P<weight>[0-9]{1,3}))?", re.ASCII)
 
 
 __all__ = ["Reading", "name_of", "read"]
@@ -116,14 +116,15 @@ class _Reader:
             self.check(row, value)
         name = self.name("serviceName")
         order_name = self.name("aclName") or name
-        destinations = tuple(self.destination(index, name, order_name) for index in given.indexes)
+        steps = StepsReader(self, name)
+        destinations = self.destinations(name, order_name, steps)
         balance = self.balance()
         replicas = self.replicas()
         withdraws = replicas == 0 or self.is_foreign()
         self.refuse(withdraws)
         certificate, parameters = self.certificate(name)
         service = Service(name, order_name, destinations, balance, given.flag("isDefaultBackend"), parameters)
-        shown = answers.service_object(given, self.separator)
+        shown = answers.service_object(given, self.settings)
         if withdraws:
             return Reading(name, None, True, shown, given.flag("distribute"))
         return Reading(name, service, False, shown, given.flag("distribute"), certificate)
@@ -186,8 +187,6 @@ class _Reader:
             return flag(row, value.text)
         if row.kind == "number":
             return (integer(value.text) or 0) > 0
-        if row.name == "discoveryType":
-            return value.text == "DNS"
         return value.text.lower() not in row.harmless and any(items(value.text, self.separator))
 
     def text(self, name: str, index: int = 0) -> str:
@@ -265,6 +264,22 @@ class _Reader:
     def mode(self, index: int) -> str:
         return self.given.text("reqMode", index).lower() or "http"
 
+    def destinations(self, name: str, order_name: str, steps: StepsReader) -> tuple[Destination, ...]:
+        """
+        Those for the https port first: what no route takes never goes there (DFP's `default_backend`).
+        """
+        plain, secure = [], []
+        for index in self.given.indexes:
+            destination = self.destination(index, name, order_name)
+            https_port = self.https_port(index)
+            if self.modes[index] == "http":
+                if https_port:
+                    secure.append(self.secure(destination, https_port, order_name, steps))
+                destination = replace(destination, steps=steps.steps(index, destination.match, False))
+            if destination.port or not https_port:
+                plain.append(destination)
+        return (*secure, *plain)
+
     def destination(self, index: int, name: str, order_name: str) -> Destination:
         endpoints = self.endpoints(index)
         port = self.port(index) or (endpoints[0].port if endpoints else 0)
@@ -279,6 +294,29 @@ class _Reader:
             self.seconds("timeoutServer", index),
             self.seconds("timeoutTunnel", index),
         )
+
+    def secure(self, plain: Destination, port: int, order_name: str, steps: StepsReader) -> Destination:
+        """
+        The destination for what came in on the https port: the same servers on another port of theirs.
+        """
+        index = plain.index
+        match = replace(plain.match, local_port=self.local_port(index, "srcHttpsPort") or HTTPS_PORT)
+        return replace(
+            plain,
+            index=HTTPS_INDEX + index,
+            port=port,
+            match=match,
+            backend_name=f"https-{order_name}-be{port}_{index}",
+            endpoints=tuple(replace(endpoint, port=port) for endpoint in plain.endpoints),
+            steps=steps.steps(index, match, True),
+        )
+
+    def https_port(self, index: int) -> int:
+        port = self.given.number("httpsPort", index)
+        if port > 65535:
+            self.problem("httpsPort", index, "must be a port, 1 to 65535")
+            return 0
+        return port
 
     def check_mandatory(self, index: int, port: int) -> None:
         """
@@ -372,11 +410,14 @@ class _Reader:
             conditions.append(Condition(name.strip(), tuple(values.split("|")) if colon else ()))
         return tuple(conditions)
 
-    def local_port(self, index: int) -> int:
-        port = self.given.number("srcPort", index)
+    def local_port(self, index: int, name: str = "srcPort") -> int:
+        """
+        The port that clients connect to; with `httpsPort` 80 unless something else is given.
+        """
+        port = self.given.number(name, index)
         if port > 65535:
-            self.problem("srcPort", index, "must be a port, 1 to 65535")
-        return port
+            self.problem(name, index, "must be a port, 1 to 65535")
+        return port or (HTTP_PORT if name == "srcPort" and self.given.number("httpsPort", index) else 0)
 
     def port(self, index: int) -> int:
         """
@@ -392,7 +433,7 @@ class _Reader:
 
     def host(self, index: int) -> str:
         text = self.text("outboundHostname", index)
-        if text and not _is_host(text):
+        if text and not is_host(text):
             self.problem("outboundHostname", index, "must be a host name or an IP address")
         return text
 
@@ -408,37 +449,17 @@ class _Reader:
     def endpoints(self, index: int) -> tuple[Endpoint, ...]:
         found: dict[tuple[str, int], Endpoint] = {}
         for item in words(self.text("endpoints", index), self.separator):
-            endpoint = _endpoint(item)
-            if endpoint is None:
+            found_one = endpoint(item)
+            if found_one is None:
                 right = f"write host:port or host:port*weight (0 to {MAX_WEIGHT})"
                 self.problem("endpoints", index, f"{item[:60]!r} is no server; {right}")
                 return ()
-            if (endpoint.host, endpoint.port) in found:
+            if (found_one.host, found_one.port) in found:
                 self.problem("endpoints", index, f"{item[:60]!r} is listed twice; use a weight instead")
-            found[endpoint.host, endpoint.port] = endpoint
+            found[found_one.host, found_one.port] = found_one
         if found and not any(endpoint.weight for endpoint in found.values()):
             self.problem("endpoints", index, "gives every server the weight 0")
         return tuple(found.values())
-
-
-def _endpoint(item: str) -> Endpoint | None:
-    match = _ENDPOINT.fullmatch(item)
-    if match is None:
-        return None
-    host, port, weight = match["host"].strip("[]"), int(match["port"]), int(match["weight"] or 1)
-    if not _is_host(host) or not 1 <= port <= 65535 or weight > MAX_WEIGHT or (":" in host) != item.startswith("["):
-        return None
-    return Endpoint(host, port, weight)
-
-
-def _is_host(text: str) -> bool:
-    if _HOST.fullmatch(text):
-        return True
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _count(text: str, separator: str) -> int:

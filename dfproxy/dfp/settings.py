@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from dfproxy.dfp.options import BY_NAME, OPTIONS, Option, markdown
+from dfproxy.dfp.users import global_users, wrong_hash
 from dfproxy.errors import InvalidSettings, Problem
 from dfproxy.model.listener import Listener
 from dfproxy.model.settings import Limits, Settings, Tls
+from dfproxy.model.steps import User
 
 ROOT_STATE_DIR = "/var/lib/dfproxy"
 """
@@ -28,6 +30,11 @@ State folder of a proxy that runs as root (FHS: state of programs).
 SHOWN_CHARACTERS = 100
 """
 How much of a wrong value is repeated in the problem.
+"""
+
+USERS_SECRET = "dfp_users_"
+"""
+What the names of secrets with users of services begin with.
 """
 
 
@@ -78,6 +85,7 @@ def read_settings(
         if given is not None:
             _parse(given, chosen, problems)
     settings = _assemble(chosen, environment, max(1, cpus), is_root, problems)
+    settings = replace(settings, user_lists=_user_lists(secrets), environment=_askable(environment))
     if problems:
         raise InvalidSettings(tuple(problems))
     return settings
@@ -214,6 +222,23 @@ def _is_default(given: Given) -> bool:
         return False
 
 
+def _user_lists(secrets: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """
+    Secrets that `usersSecret` may name.
+    """
+    others = {option.secret for option in OPTIONS}
+    lists = (name for name in secrets if name.startswith(USERS_SECRET) and name not in others)
+    return tuple(sorted((name.removeprefix(USERS_SECRET), secrets[name]) for name in lists))
+
+
+def _askable(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """
+    What header rules may ask for (`env(NAME)`): all variables but the secrets among our own.
+    """
+    secret = {option.variable for option in OPTIONS if option.hidden}
+    return tuple(sorted((name, value) for name, value in environment.items() if name not in secret))
+
+
 def _assemble(
     chosen: dict[str, Any], environment: Mapping[str, str], cpus: int, is_root: bool, problems: list[Problem]
 ) -> Settings:
@@ -237,6 +262,7 @@ def _assemble(
     plain["access_log"], plain["access_log_format"] = where, form
     plain["in_swarm"] = chosen.get("mode") == "swarm"
     plain["listeners"] = _listeners(chosen, problems)
+    plain["users"] = _users(chosen, problems)
     if "state_dir" not in plain:
         plain["state_dir"] = _state_dir(environment, is_root, problems)
     _check_names(plain.get("names", ()), problems)
@@ -244,6 +270,15 @@ def _assemble(
     settings = Settings(**plain, limits=Limits(**limits))
     _check_api(settings, problems)
     return settings
+
+
+def _users(chosen: dict[str, Any], problems: list[Problem]) -> tuple[User, ...]:
+    """
+    The users of all services; a hash that nobody could ever verify is a mistake.
+    """
+    users = global_users(chosen.get("users", ""), chosen.get("users-pass-encrypted", False))
+    problems += [Problem("--users", "(not shown)", reason) for user in users if (reason := wrong_hash(user))]
+    return users
 
 
 def _listeners(chosen: dict[str, Any], problems: list[Problem]) -> tuple[Listener, ...]:

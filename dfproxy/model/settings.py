@@ -179,5 +179,5 @@ class Settings:
     tls: Tls = field(default_factory=Tls)
     https_only: bool = False
     users: tuple[User, ...] = ()
-    user_lists: tuple[tuple[str, str], ...] = ()
-    environment: tuple[tuple[str, str], ...] = ()
+    user_lists: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)

@@ -8,7 +8,7 @@ Source: DFP `httpsOnly`, `addReqHeader`, `reqPathSearchReplace`, `users` and the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from dfproxy.model.match import Match
@@ -58,7 +58,7 @@ class User:
     """
 
     name: str
-    password: str
+    password: str = field(repr=False)
     encrypted: bool = False
 
 

@@ -154,7 +154,8 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(ended.code, 0)
         self.assertIn("api_port = 81\n", out.getvalue())
         self.assertIn("limits.server_timeout_s = 20.0\n", out.getvalue())
-        self.assertIn("note: secret dfp_users: accepted, NOT IN FORCE", out.getvalue())
+        self.assertIn("users = (User(name='me', encrypted=False),)", out.getvalue())
+        self.assertNotIn("environment", out.getvalue())
         self.assertNotIn("password", out.getvalue().replace("passwords", ""))
 
     def test_help(self) -> None:

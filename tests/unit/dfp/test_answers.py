@@ -121,7 +121,7 @@ class ShapeTests(SynchronousTestCase):
         """
         Where none could be made the list holds one with only its mode, and no lists.
         """
-        destination = only_destination(answers.service_object(Given([("serviceName", "s")], ()), ","))
+        destination = only_destination(answers.service_object(Given([("serviceName", "s")], ()), Settings()))
         self.assertEqual(changed(destination), {"ReqMode": "http"})
         self.assertIsNone(destination["ServicePath"])
 
@@ -130,7 +130,7 @@ class ShapeTests(SynchronousTestCase):
         Passwords and keys are never shown; their keys are there (ODDITY-06).
         """
         given = Given([("serviceName", "s"), ("users", "a:hidden"), ("serviceCert", "hidden")], ())
-        found = answers.service_object(given, ",")
+        found = answers.service_object(given, Settings())
         self.assertNotIn("hidden", json.dumps(found))
         self.assertIn("ServiceCert", found)
         self.assertIn("Users", found)

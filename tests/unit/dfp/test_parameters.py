@@ -89,6 +89,6 @@ class TableTests(SynchronousTestCase):
         """
         page = "\n".join(markdown())
         now, later = page.split("## Of each destination, later")
-        self.assertIn("`httpsOnly`", later)
+        self.assertIn("`sslVerifyNone`", later)
         self.assertNotIn("`pathType` |", later)
         self.assertIn("`pathType` |", now)

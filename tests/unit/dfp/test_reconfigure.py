@@ -297,16 +297,14 @@ class RefusedTests(SynchronousTestCase):
         """
         Everything that comes later is refused where it would have an effect, by the name the caller used.
         """
-        samples = {"flag": "true", "number": "443", "list": "a", "text": "x"}
-        needed = "&users=a:b&compressionAlgo=gzip&httpsPort=1&httpsOnly=true&reqPathSearch=x"
+        samples = {"flag": "true", "number": "443", "list": "a", "rules": "a b", "text": "x"}
         for row in TABLE:
             if row.supported or "http" not in row.modes:
                 continue
-            value = "DNS" if row.name == "discoveryType" else samples[row.kind]
-            query = f"{GOOD}&{row.name}={value}" + (needed if row.only_with else "")
+            query = f"{GOOD}&{row.name}={samples[row.kind]}"
             found = {p.parameter: p for p in self.assertRaises(InvalidService, reading, query).problems}
             self.assertIn("not supported yet", found[row.name].reason)
-        self.refused(f"{GOOD}&HTTPSONLY=true", "HTTPSONLY")
+        self.refused(f"{GOOD}&SSLVERIFYNONE=true", "SSLVERIFYNONE")
 
     def test_other_instance(self) -> None:
         """
@@ -354,16 +352,17 @@ class RefusedTests(SynchronousTestCase):
         """
         A value without index that every destination overrides has no effect; one that holds somewhere has.
         """
-        both = "serviceName=s&servicePath.1=/1&port.1=1&servicePath.2=/2&port.2=2&httpsOnly=true&httpsOnly.1=false"
-        self.refused(both, "httpsOnly")
-        self.assertIsNotNone(reading(f"{both}&httpsOnly.2=false").service)
+        both = "serviceName=s&servicePath.1=/1&port.1=1&servicePath.2=/2&port.2=2"
+        both += "&sslVerifyNone=true&sslVerifyNone.1=false"
+        self.refused(both, "sslVerifyNone")
+        self.assertIsNotNone(reading(f"{both}&sslVerifyNone.2=false").service)
 
     def test_secrets_are_not_echoed(self) -> None:
         """
         A refusal repeats neither passwords nor keys, whatever is wrong with them.
         """
         for query in (
-            f"{GOOD}&users=a:hidden",
+            f"{GOOD}&users=a:hidden&usersPassEncrypted=true",
             f"{GOOD}&serviceCert=hidden%0ahidden%00",
             f"{GOOD}&users={'hidden' * 2000}",
         ):
@@ -489,8 +488,10 @@ class RefusedTests(SynchronousTestCase):
         """
         All that is wrong is told in one answer, each thing once.
         """
-        query = "serviceName=a b&servicePath.1=/&port.1=x&servicePath.2=/&timeoutServer=x&pathType=y&httpsOnly=true"
-        self.refused(query, "serviceName", "port.1", "port.2", "timeoutServer", "pathType", "httpsOnly")
+        query = "serviceName=a b&servicePath.1=/&port.1=x&servicePath.2=/&timeoutServer=x&pathType=y"
+        query += "&httpsRedirectCode=200&setReqHeader=X&sslVerifyNone=true"
+        wrong = ("timeoutServer", "pathType", "httpsRedirectCode", "setReqHeader", "sslVerifyNone")
+        self.refused(query, "serviceName", "port.1", "port.2", *wrong)
 
 
 VALUES = st.one_of(

@@ -323,8 +323,9 @@ class DeferredTests(SynchronousTestCase):
         The log tells of what was given in vain, but not of defaults that DFP's image sets anyway.
         """
         environment = {"CFG_TEMPLATE_PATH": "/cfg/tmpl/haproxy.tmpl", "ENABLE_H2": "True", "EXTRA_GLOBAL": "l"}
-        lines = deferred({"docker": "unix:///x", "port": "1"}, environment, {"dfp_users": "me:secret"})
-        self.assertEqual([line.partition(":")[0] for line in lines], ["secret dfp_users", "--docker", "EXTRA_GLOBAL"])
+        lines = deferred({"docker": "unix:///x", "port": "1"}, environment, {"dfp_stats_user": "me:secret"})
+        names = [line.partition(":")[0] for line in lines]
+        self.assertEqual(names, ["secret dfp_stats_user", "--docker", "EXTRA_GLOBAL"])
         self.assertIn("NOT IN FORCE", lines[0])
         self.assertNotIn("secret\n", "\n".join(lines) + "\n")
         self.assertNotIn("me:", "".join(lines))

@@ -1,0 +1,268 @@
+"""
+Parameters of what a route does to requests and answers -> `Steps`.
+
+Source: DFP `proxy/template.go` (frontend redirects, backend rules and their order).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from dfproxy.dfp.criteria import words
+from dfproxy.dfp.domains import host_patterns
+from dfproxy.dfp.given import Given
+from dfproxy.dfp.users import MOST_USERS, service_users, wrong_hash
+from dfproxy.expressions.converters import substitution
+from dfproxy.expressions.fetches import Phase
+from dfproxy.expressions.rules import compile_rule
+from dfproxy.expressions.subject import Surroundings
+from dfproxy.expressions.words import InvalidExpression, split_items
+from dfproxy.model.match import Match
+from dfproxy.model.settings import Settings
+from dfproxy.model.steps import Access, Compression, HeaderRule, Redirect, Rewrite, Steps
+
+CODES = (301, 302, 303, 307, 308)
+"""
+What a redirect to https may have as its status; 302 unless told.
+"""
+
+MOST_RULES = 64
+"""
+Most rules of one kind on a service. HAProxy has no limit; each is work for each request.
+"""
+
+MOST_REWRITES = 16
+"""
+Most rewrites of a destination.
+"""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 section 5.6.2
+_MEDIA = re.compile(r"[!#$&^_.+*/A-Za-z0-9-]+", re.ASCII)
+_KEEPS = ("http-keep-alive", "http-tunnel")
+_CLOSES = ("http-server-close", "httpclose", "forceclose")
+_ALGORITHMS = ("identity", "gzip", "deflate", "raw-deflate")
+
+_REQUEST_RULES: tuple[tuple[str, str, str], ...] = (
+    ("add", "addReqHeader", "addHeader"),
+    ("set", "setReqHeader", "setHeader"),
+    ("del", "delReqHeader", ""),
+)
+_ANSWER_RULES: tuple[tuple[str, str, str], ...] = (
+    ("add", "addResHeader", ""),
+    ("set", "setResHeader", ""),
+    ("del", "delResHeader", ""),
+)
+
+
+class Reader(Protocol):
+    """
+    The reading that this is a part of (`dfproxy.dfp.reconfigure`).
+    """
+
+    given: Given
+    settings: Settings
+    separator: str
+
+    def text(self, name: str, index: int = 0) -> str:
+        """
+        A value that may be worked with.
+        """
+
+    def words(self, name: str, index: int) -> list[str]:
+        """
+        The words of a list.
+        """
+
+    def problem(self, name: str, index: int, reason: str) -> None:
+        """
+        Note what is wrong with a value.
+        """
+
+
+class StepsReader:
+    """
+    The steps of one service. What all its destinations share is read once.
+
+    Args:
+        reader: the whole reading.
+        name: of the service.
+    """
+
+    def __init__(self, reader: Reader, name: str) -> None:
+        self._reader = reader
+        self._given = reader.given
+        self._surroundings = Surroundings(dict(reader.settings.environment))
+        self._request_headers = self._rules(_REQUEST_RULES, "request")
+        self._response_headers = self._rules(_ANSWER_RULES, "answer")
+        self._access = self._users(name)
+        self._closes_server = self._connection_mode()
+        self._compression = self._compressing()
+
+    def steps(self, index: int, match: Match, https: bool) -> Steps | None:
+        """
+        The steps of a destination.
+
+        Args:
+            match: of its route.
+            https: it is the one for the https port, which neither redirects nor refuses what is plain.
+
+        Returns:
+            None if there are none.
+        """
+        given, reader = self._given, self._reader
+        code = self._code(index)
+        only = given.flag("httpsOnly", index) or reader.settings.https_only
+        found = Steps(
+            redirects=() if https else self._redirects(index, match, code, only),
+            https_code=code if only and not https else 0,
+            request_headers=self._request_headers,
+            rewrites=self._rewrites(index),
+            wants_certificate=given.flag("verifyClientSsl", index),
+            allowed_methods=self._methods("allowedMethods", index),
+            denied_methods=self._methods("deniedMethods", index),
+            denies_plain=given.flag("denyHttp", index) and not https,
+            access=None if given.flag("ignoreAuthorization", index) else self._access,
+            response_headers=self._response_headers,
+            closes_server=self._closes_server,
+            compression=self._compression,
+        )
+        return None if found == Steps() else found
+
+    # --- redirects ---
+
+    def _code(self, index: int) -> int:
+        text = self._reader.text("httpsRedirectCode", index)
+        if not text:
+            return 302
+        if text not in map(str, CODES):
+            self._reader.problem("httpsRedirectCode", index, f"must be one of {', '.join(map(str, CODES))}")
+            return 302
+        return int(text)
+
+    def _redirects(self, index: int, match: Match, code: int, only: bool) -> tuple[Redirect, ...]:
+        given, reader = self._given, self._reader
+        found: list[Redirect] = []
+        sources = words(reader.text("redirectFromDomain", index), reader.separator)
+        if sources:
+            target = next(iter(reader.words("serviceDomain", index)), "")
+            if not target:
+                reader.problem("redirectFromDomain", index, "needs a serviceDomain to redirect to")
+            elif "*" in target or not target.isascii() or "/" in target:
+                reader.problem("redirectFromDomain", index, "leads to the first serviceDomain, which must be a name")
+            else:
+                try:
+                    hosts = host_patterns(sources, "prefix")
+                except ValueError as error:
+                    reader.problem("redirectFromDomain", index, str(error))
+                    hosts = ()
+                if hosts:
+                    found.append(Redirect(Match(hosts=hosts), "always", target, only, 301))
+        plain = Match(paths=match.paths, hosts=match.hosts, local_port=match.local_port)
+        if given.flag("redirectWhenHttpProto"):
+            found.append(Redirect(plain, "http", code=code))
+        if given.flag("redirectUnlessHttpsProto"):
+            found.append(Redirect(plain, "not-https", code=code))
+        return tuple(found)
+
+    # --- rules ---
+
+    def _rules(self, rows: tuple[tuple[str, str, str], ...], phase: Phase) -> tuple[HeaderRule, ...]:
+        found: list[HeaderRule] = []
+        for action, name, former_name in rows:
+            given = name if self._reader.text(name) or not former_name else former_name
+            items = [item for item in split_items(self._reader.text(given), self._reader.separator) if item.strip()]
+            if len(items) > MOST_RULES:
+                self._reader.problem(given, 0, f"may have {MOST_RULES} rules, this has {len(items)}")
+                continue
+            for item in items:
+                try:
+                    compile_rule(action, item, phase, self._surroundings)
+                except InvalidExpression as error:
+                    self._reader.problem(given, 0, f"cannot have the item {item.strip()[:80]!r}: {error}")
+                else:
+                    found.append(HeaderRule(action, item.strip(" \t")))  # type: ignore[arg-type]  # one of the rows
+        return tuple(found)
+
+    def _rewrites(self, index: int) -> tuple[Rewrite, ...]:
+        reader = self._reader
+        found: list[Rewrite] = []
+        if search := reader.text("reqPathSearch"):
+            self._rewrite("reqPathSearch", 0, Rewrite(search, reader.text("reqPathReplace")), found)
+        name = "reqPathSearchReplace"
+        text = reader.text(name, index)
+        for pair in text.split(":") if text else ():
+            parts = pair.split(",")
+            if len(parts) not in (2, 3):
+                reason = f"{pair[:60]!r} is no pair; write search,replacement or search,replacement,flags"
+                reader.problem(name, index, reason)
+                continue
+            flags = parts[2].strip() if len(parts) == 3 else ""
+            if set(flags) - set("ig"):
+                reader.problem(name, index, f"{flags[:20]!r} are no flags; i and g are")
+                continue
+            self._rewrite(name, index, Rewrite(parts[0], parts[1], "i" in flags, "g" in flags), found)
+        if len(found) > MOST_REWRITES:
+            reader.problem(name, index, f"may have {MOST_REWRITES} pairs, this has {len(found)}")
+            return ()
+        return tuple(found)
+
+    def _rewrite(self, name: str, index: int, rewrite: Rewrite, found: list[Rewrite]) -> None:
+        try:
+            substitution(rewrite.search, rewrite.replacement)
+        except InvalidExpression as error:
+            self._reader.problem(name, index, str(error))
+            return
+        if not rewrite.search:
+            self._reader.problem(name, index, "has nothing to search for")
+            return
+        found.append(rewrite)
+
+    def _methods(self, name: str, index: int) -> tuple[str, ...]:
+        found = words(self._reader.text(name, index), self._reader.separator)
+        for method in found:
+            if not _TOKEN.fullmatch(method):
+                self._reader.problem(name, index, f"{method[:40]!r} is no method; write GET or the like")
+        return tuple(found)
+
+    # --- users ---
+
+    def _users(self, name: str) -> Access | None:
+        reader, given, settings = self._reader, self._given, self._reader.settings
+        users = service_users(
+            reader.text("users"),
+            reader.text("usersSecret"),
+            given.flag("usersPassEncrypted"),
+            dict(settings.user_lists),
+            settings.users,
+        )
+        if users is None:
+            return Access("defaultRealm", settings.users) if settings.users else None
+        if len(users) > MOST_USERS:
+            reader.problem("users", 0, f"may have {MOST_USERS} users, these are {len(users)}")
+        if reader.text("users"):
+            for user in users:
+                if reason := wrong_hash(user):
+                    reader.problem("users", 0, reason)
+        return Access("".join(c for c in name if c not in '"\\') + "Realm", users)
+
+    # --- connections and bodies ---
+
+    def _connection_mode(self) -> bool:
+        mode = self._reader.text("connectionMode").strip().lower()
+        if mode and mode not in _KEEPS + _CLOSES:
+            self._reader.problem("connectionMode", 0, f"must be one of {', '.join(_KEEPS + _CLOSES)}")
+        return mode in _CLOSES
+
+    def _compressing(self) -> Compression | None:
+        algorithms = self._reader.text("compressionAlgo").split()
+        types = self._reader.text("compressionType").split()
+        for algorithm in algorithms:
+            if algorithm not in _ALGORITHMS:
+                self._reader.problem("compressionAlgo", 0, f"must be one of {', '.join(_ALGORITHMS)}")
+                return None
+        for kind in types:
+            if not _MEDIA.fullmatch(kind):
+                self._reader.problem("compressionType", 0, f"{kind[:40]!r} is no media type")
+        wanted = [algorithm for algorithm in algorithms if algorithm != "identity"]
+        return Compression(wanted[0], tuple(kind.lower() for kind in types)) if wanted else None
