@@ -11,9 +11,11 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
 
@@ -21,6 +23,7 @@ from twisted.application.service import Service as TwistedService
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from dfproxy.api.config import as_text
@@ -29,6 +32,7 @@ from dfproxy.api.distribute import NoReplicas, Replicas
 from dfproxy.api.root import make_site
 from dfproxy.control.apply import FRONTEND_CELL, LocalDataPlane
 from dfproxy.control.asking import Asking
+from dfproxy.control.certificates import Certificates, CertifyingPublisher, Run
 from dfproxy.control.configtext import ConfigText
 from dfproxy.control.noted import NotedPublisher
 from dfproxy.control.publisher import Publisher
@@ -39,17 +43,21 @@ from dfproxy.dfp.reconfigure import name_of, read
 from dfproxy.discovery.addresses import Answer, Verdict
 from dfproxy.discovery.dns import Names
 from dfproxy.discovery.environment import services_of_query
+from dfproxy.discovery.expiry import Expiry
+from dfproxy.discovery.files import CertificateFiles
 from dfproxy.discovery.names import DnsAddresses
 from dfproxy.discovery.networks import OwnNetworks
+from dfproxy.discovery.siblings import Siblings
 from dfproxy.discovery.swarmlistener import Pairs, SwarmListener
 from dfproxy.discovery.traffic import TrafficWatch
 from dfproxy.errors import DfproxyError, InvalidBalance, InvalidService, InvalidSettings, Problem
 from dfproxy.frontend.listeners import Listeners
 from dfproxy.interfaces import IDataPlane
 from dfproxy.model.service import Route, Service
-from dfproxy.model.settings import Settings
+from dfproxy.model.settings import Settings, Tls
 from dfproxy.observe.prometheus import Measure, Totals
 from dfproxy.service import make_data_plane
+from dfproxy.tls.context import checker, make_context
 from dfproxy.tls.sni import pass_over_unreadable_names
 from dfproxy.workers.leader import WorkerSet
 
@@ -109,11 +117,13 @@ class ProxyService(TwistedService):
         local: the data plane of this process with `--workers 0`, else None.
         listeners: what it accepts on.
         swarm: swarm listeners that are asked for all services.
+        certificates: the folder of certificates, and the way into force.
     """
 
     name = "dfproxy"
 
     def __init__(self, settings: Settings, reactor: Any, owner: tuple[int, int] | None = None) -> None:
+        settings = replace(settings, tls=_with_client_ca(settings.tls))
         self.settings = settings
         self._reactor = reactor
         self._strategies = Strategies.load(settings.plugin_dirs)
@@ -142,8 +152,18 @@ class ProxyService(TwistedService):
             self._state = StateFolder(settings.state_dir, reactor, self._read_again, owner)
         record = self._state.record if self._state is not None else None
         self.publisher = Publisher(self.data_plane, self.names, reactor, record)
+        run: Run = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+        self.certificates = Certificates(settings.certs_dir, self.publisher, run)
+        self._certifying = CertifyingPublisher(self.publisher, self.certificates)
+        self._files = CertificateFiles(
+            settings.certs_dir, settings.secrets_dir, self.publisher, self.certificates, run, checker(settings.tls)
+        )
+        self._expiry = Expiry(reactor, self.publisher, time.time)  # noqa: TID251  certificates expire by the calendar
         self._asks = Asking(reactor)
-        self.swarm = SwarmListener(reactor, settings, self._asks, self.names, self.publisher, self._read)
+        self._siblings = Siblings(
+            self._other_replicas, self._asks, self._api_port_number, self.publisher, self.certificates, run
+        )
+        self.swarm = SwarmListener(reactor, settings, self._asks, self.names, self._certifying, self._read)
         self._begun = self._complete = self._ending = False
         self.api_port: IListeningPort | None = None
         self._quarantined: dict[str, str] = {}
@@ -172,6 +192,7 @@ class ProxyService(TwistedService):
                 for listener in self.settings.listeners:
                     self.listeners.bind(listener)
             self._listen_api()
+            self._take_certificates()
         except (InvalidSettings, OSError) as error:
             _give_up(str(error))
 
@@ -180,6 +201,20 @@ class ProxyService(TwistedService):
         self.api_port = self._reactor.listenTCP(
             settings.api_port, make_site(self._control()), interface=settings.api_address
         )
+
+    def _take_certificates(self) -> None:
+        """
+        Read the files of certificates while we may; no worker ever serves without them.
+        """
+        found = self._files.first()
+        if self._workers is not None:
+            self._workers.begin_with(self.publisher.begin_with(found))
+        elif found:
+            self.publisher.publish((), found).addErrback(
+                lambda failure: log.error("certificates are not used: {why}", why=failure.getErrorMessage())
+            )
+        for word in self.settings.tls.unheeded:
+            log.warn("--ssl-bind-options: {word} has no effect: Python cannot set it", word=word)
 
     def startService(self) -> None:
         TwistedService.startService(self)
@@ -223,6 +258,8 @@ class ProxyService(TwistedService):
         self._begun = True
         if not self._ending:
             self.swarm.start()
+            self._expiry.start()
+            self._siblings.fetch().addErrback(lambda failure: log.failure("asking siblings failed", failure))
         for listener in self.settings.listeners:
             log.info("serving HTTP on {address}:{port}", address=listener.address or "*", port=listener.port)
         if self.api_port is not None:
@@ -250,17 +287,19 @@ class ProxyService(TwistedService):
         reading = self._read(pairs)
         if reading.service is None:
             return self.publisher.withdraw((reading.name,), ENVIRONMENT)
-        return self.publisher.publish((replace(reading.service, origin=ENVIRONMENT),))
+        return self._certifying.publish((replace(reading.service, origin=ENVIRONMENT),))
 
     def _read_again(self, parameters: tuple[tuple[str, str], ...], origin: str) -> Service | None:
         try:
-            service = self._read(list(parameters)).service
+            service = read(list(parameters), (), self.settings, self._strategies.parse_balance).service
         except InvalidService:
             return None
         return None if service is None else replace(service, origin=origin)
 
     def _read(self, pairs: Pairs) -> Reading:
-        return read(pairs, (), self.settings, self._strategies.parse_balance)
+        reading = read(pairs, (), self.settings, self._strategies.parse_balance)
+        self.certificates.bring(reading)
+        return reading
 
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
@@ -278,6 +317,7 @@ class ProxyService(TwistedService):
             log.info("told to end: not ready any more, and serving for {wait} s yet", wait=wait_s)
             yield deferLater(self._reactor, wait_s)
         self.swarm.stop()
+        self._expiry.stop()
         self._traffic.stop()
         if self._asking.running:
             self._asking.stop()
@@ -313,7 +353,7 @@ class ProxyService(TwistedService):
     def _control(self) -> Control:
         return Control(
             settings=self.settings,
-            publisher=NotedPublisher(self.publisher, self.swarm.noted),
+            publisher=NotedPublisher(self._certifying, self.swarm.noted),
             names=self.names,
             strategies=self._strategies,
             routes=self._routes,
@@ -326,6 +366,8 @@ class ProxyService(TwistedService):
             notify=self.swarm.notify,
             replicas=Replicas(self._reactor, self._other_replicas, self._asks, self._api_port_number),
             measures=self._measures,
+            certificates=self.certificates,
+            read_files=self._files.again,
         )
 
     def _api_port_number(self) -> int:
@@ -348,6 +390,7 @@ class ProxyService(TwistedService):
     def _measures(self) -> Iterable[Measure]:
         yield from self.names.measures()
         yield from self.swarm.measures()
+        yield from self._expiry.measures()
         if self._state is not None:
             yield from self._state.measures()
 
@@ -371,6 +414,8 @@ class ProxyService(TwistedService):
             problems["start"] = "the services given at start are not published yet"
         if self._workers is not None and self._workers.degraded:
             problems["workers"] = self._workers.degraded
+        if self._siblings.asking_now:
+            problems["certificates"] = "other replicas are being asked for theirs"
         if missing := self.swarm.missing():
             problems["listener"] = missing
         if not self._complete and not problems:
@@ -418,11 +463,12 @@ class ProxyService(TwistedService):
 
 def _check(settings: Settings, strategies: Strategies) -> None:
     """
-    Options that name plugins.
+    Options that name plugins or are OpenSSL's business.
 
     Raises:
         InvalidSettings: one is not known.
     """
+    make_context(settings.tls, ())
     problems: list[Problem] = []
     if settings.route_order not in strategies.orders:
         known = ", ".join(sorted(strategies.orders))
@@ -433,6 +479,23 @@ def _check(settings: Settings, strategies: Strategies) -> None:
         problems.append(Problem("--balance", settings.balance.name, str(error)))
     if problems:
         raise InvalidSettings(tuple(problems))
+
+
+def _with_client_ca(tls: Tls) -> Tls:
+    """
+    With the certificates that client certificates are checked against, read while we may.
+
+    Raises:
+        InvalidSettings: they cannot be read.
+    """
+    if not tls.ca_file:
+        return tls
+    try:
+        content = Path(tls.ca_file).read_text("ascii", "replace")
+    except OSError as error:
+        problem = Problem("--ca-file", tls.ca_file, f"cannot be read: {error.strerror}")
+        raise InvalidSettings((problem,)) from error
+    return replace(tls, client_ca=content)
 
 
 def _give_up(text: str) -> NoReturn:

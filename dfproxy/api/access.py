@@ -68,7 +68,7 @@ class Answer:
 
     Attributes:
         status: HTTP status.
-        body: JSON-able.
+        body: JSON-able; empty: none is sent.
         retry_after_s: when to come again, in seconds; 0: nothing is said.
     """
 
@@ -88,7 +88,7 @@ def write_answer(request: Request, answer: Answer) -> None:
     """
     Send it, and end the request.
     """
-    body = msgspec.json.encode(answer.body)
+    body = msgspec.json.encode(answer.body) if answer.body else b""
     request.setResponseCode(answer.status)
     request.setHeader(b"Content-Type", b"application/json")
     request.setHeader(b"Content-Length", b"%d" % len(body))

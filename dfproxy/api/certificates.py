@@ -1,25 +1,50 @@
 """
-`cert` and `certs`: the paths, their methods and their refusals. Storing certificates comes with TLS.
+`cert` and `certs`: store a certificate, list those that are stored.
 
-Source: contract 2.7.
+A listed certificate has its private key only for callers that are other replicas of this proxy, which fetch them when
+they start; everybody else sees the chain.
+
+Source: contract 2.7, 8.2, 8.3.
 """
 
 from __future__ import annotations
 
-from twisted.web.server import NOT_DONE_YET
+from collections.abc import Iterator
 
-from dfproxy.api.access import Answer, CallQueue, body_of, parameters, refusal, write_answer
+import msgspec
+
+from dfproxy.api.access import Answer, CallQueue, body_of, parameters, refusal
+from dfproxy.api.control import Control
+from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, turn
 from dfproxy.api.request import Request, Verb
+from dfproxy.api.slices import Slices
+from dfproxy.errors import InvalidCertificate, NotReady, Refused, Superseded
+from dfproxy.model.certificate import Certificate
+
+STORED = {"Status": "OK", "Message": "", "Certs": None}
+"""
+The answer to a certificate that is in force.
+"""
 
 
 class Cert(Verb):
     """
     Takes a bundle of certificates and key; PUT only.
+
+    200 in force, 400 it is not (nothing has changed; for `distribute=true` also when another replica refuses it).
     """
 
-    def __init__(self, queue: CallQueue) -> None:
+    def __init__(self, control: Control, queue: CallQueue, everywhere: CallQueue) -> None:
+        """
+        Args:
+            control: what the API calls.
+            queue: for calls that end here.
+            everywhere: for calls that are sent on.
+        """
         super().__init__()
+        self._control = control
         self._queue = queue
+        self._everywhere = everywhere
 
     def render(self, request: Request) -> int | bytes:
         """
@@ -29,24 +54,111 @@ class Cert(Verb):
             request.setResponseCode(405)
             request.setHeader(b"Allow", b"PUT")
             return b""
-        return self._queue.render(request, self._put)
+        return turn(request, self._queue, self._everywhere).render(request, self._put)
 
     async def _put(self, request: Request) -> Answer:
-        if not parameters(request).value("certName"):
+        given = parameters(request)
+        file, content = given.value("certName"), body_of(request)
+        if not file:
             return refusal(400, "certName: the name of the certificate's file is missing")
-        if not body_of(request):
+        if not content:
             return refusal(400, "the body is empty: it must hold the certificates and the key, in PEM")
-        return refusal(400, "certificates cannot be stored by this version")
+        if not given.flag("distribute"):
+            return await self._store(file, content)
+        replicas = self._control.replicas
+        if replicas is None:
+            return refusal(400, NO_REPLICAS)
+        call = Passed.of(request, given)
+        return await replicas.in_turn(f"cert/{file}", lambda: self._store_everywhere(file, content, call))
+
+    async def _store_everywhere(self, file: str, content: bytes, call: Passed) -> Answer:
+        """
+        Store it here, then at every other replica.
+        """
+        replicas = self._control.replicas
+        assert replicas is not None
+        try:
+            others = await replicas.others()
+        except NoReplicas as error:
+            return refusal(400, str(error))
+        answer = await self._store(file, content)
+        if answer.status != 200:
+            return answer
+        failure = await replicas.send_on(others, call)
+        return refusal(400, failure) if failure else Answer(200, {})
+
+    async def _store(self, file: str, content: bytes) -> Answer:
+        certificates = self._control.certificates
+        if certificates is None:
+            return refusal(400, "this proxy stores no certificates")
+        try:
+            await certificates.put((file, content))
+        except Superseded:
+            return Answer(200, STORED)  # a later one of the same name is in force
+        except NotReady:
+            raise  # is not about this certificate, although it is a Refused
+        except (InvalidCertificate, Refused) as error:
+            return refusal(400, f"{file[:100]!r}: {error}")
+        return Answer(200, STORED)
 
 
 class Certs(Verb):
     """
-    Lists the certificates stored: none yet.
+    Lists the certificates of the folder, each with its whole chain. Those from secrets are left out, as with DFP.
     """
+
+    def __init__(self, control: Control, queue: CallQueue, slices: Slices) -> None:
+        super().__init__()
+        self._control = control
+        self._queue = queue
+        self._slices = slices
 
     def render(self, request: Request) -> int:
         """
         The same for every method.
         """
-        write_answer(request, Answer(200, {"Status": "OK", "Message": "", "Certs": []}))
-        return NOT_DONE_YET
+        return self._queue.render(request, self._list)
+
+    async def _list(self, request: Request) -> None:
+        control = self._control
+        with_keys = await self._is_replica(request)
+        held = [each for each in control.publisher.snapshot.certificates.values() if each.source == "folder"]
+        held.sort(key=lambda certificate: certificate.file)
+        await self._slices.send(request, b"application/json", as_json(held, control.settings.certs_dir, with_keys))
+
+    async def _is_replica(self, request: Request) -> bool:
+        """
+        Whether the caller is another replica of this proxy.
+        """
+        replicas = self._control.replicas
+        transport = request.transport
+        if replicas is None or transport is None:
+            return False
+        caller: str = getattr(transport.getPeer(), "host", "")
+        try:
+            return caller in await replicas.others()
+        except NoReplicas:
+            return False
+
+
+def as_json(certificates: list[Certificate], folder: str, with_keys: bool) -> Iterator[str]:
+    """
+    DFP's list of certificates, one a part.
+
+    Args:
+        certificates: in their order.
+        folder: where they are.
+        with_keys: private keys are shown.
+    """
+    yield '{"Status":"OK","Message":"","Certs":['
+    comma = ""
+    for certificate in certificates:
+        entry = {
+            "ServicePort": "",
+            "ProxyServiceName": certificate.file,
+            "CertsDir": folder,
+            "CertContent": (certificate.chain + (certificate.key if with_keys else b"")).decode("ascii"),
+        }
+        yield comma + msgspec.json.encode(entry).decode()
+        comma = ","
+    yield "]}"

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from dfproxy.api.distribute import Replicas
+from dfproxy.control.certificates import Certificates
 from dfproxy.interfaces import IDataPlane, IPublisher
 from dfproxy.model.service import Balance, Route
 from dfproxy.model.settings import Settings
@@ -85,6 +86,8 @@ class Control:
         notify: asks every swarm listener to announce all its services again; gives what went wrong, a text for each.
         replicas: the other replicas of the proxy; None: `distribute=true` cannot be carried out.
         measures: what parts of the control plane tell of themselves.
+        certificates: where they are stored; None: nowhere.
+        read_files: has the files of certificates looked at again; gives what could not be used, a text for each.
     """
 
     settings: Settings
@@ -101,3 +104,5 @@ class Control:
     notify: Callable[[], Deferred[tuple[str, ...]]] = _nobody
     replicas: Replicas | None = None
     measures: Callable[[], Iterable[Measure]] = _no_measures
+    certificates: Certificates | None = None
+    read_files: Callable[[], Deferred[tuple[str, ...]]] = _nobody

@@ -70,6 +70,8 @@ class Reconfigure(resource.Resource):
         given = parameters(request)
         try:
             reading = dialect.read(given.query, given.form, control.settings, control.strategies.parse_balance)
+            if reading.certificate is not None and control.certificates is not None:
+                control.certificates.bring(reading)
         except InvalidService as error:
             name = dialect.name_of(given.query, given.form)
             status = 409 if error.nothing_to_route else 400

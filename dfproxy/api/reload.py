@@ -1,5 +1,6 @@
 """
-`reload`: DFP makes HAProxy read its configuration again. Here nothing has to be: what was accepted is in force.
+`reload`: DFP makes HAProxy read its configuration again. Here what was accepted is in force; only files of certificates
+are looked at again.
 
 With `fromListener=true` every swarm listener is asked to announce all its services again; they come as calls of their
 own, later.
@@ -14,10 +15,15 @@ from dfproxy.api.control import Control
 from dfproxy.api.request import Request, Verb
 from dfproxy.dfp import answers
 
+MESSAGE_CHARS = 2000
+"""
+How much is told of files that are no certificates; the log has all.
+"""
+
 
 class Reload(Verb):
     """
-    200, or 500 if a listener does not do what it is asked. `recreate` has nothing to do.
+    200, or 500 if a listener does not do what it is asked. A file that is no certificate is no failure; it is told.
     """
 
     def __init__(self, control: Control, queue: CallQueue) -> None:
@@ -34,9 +40,12 @@ class Reload(Verb):
     async def _reload(self, request: Request) -> Answer:
         control = self._control
         failures: tuple[str, ...] = ()
+        message = ""
         if parameters(request).flag("fromListener"):
             failures = await control.notify()
+        else:
+            message = "; ".join(await control.read_files())[:MESSAGE_CHARS]
         revision = control.publisher.snapshot.revision
         if failures:
             return Answer(500, answers.plain("NOK", "; ".join(failures), revision))
-        return Answer(200, answers.plain("OK", "", revision))
+        return Answer(200, answers.plain("OK", message, revision))

@@ -159,6 +159,20 @@ class Publisher:
         """
         return self._enter({}, tuple(dict.fromkeys(names)), {}, origin)
 
+    def begin_with(self, certificates: tuple[Certificate, ...]) -> Change:
+        """
+        These certificates are there from the start. Once, before anybody publishes or restores; nothing is recorded.
+
+        Returns:
+            What the data plane is to begin with; telling it is left to the caller.
+        """
+        if self._busy or self.snapshot.certificates:
+            raise RuntimeError("certificates that are there from the start come first")
+        revision = Revision(self.snapshot.revision.number, _digits(sum(map(digest, certificates))))
+        change = Change(revision, certificates=certificates)
+        self._in_force(change)
+        return change
+
     def restore(
         self, services: tuple[Service, ...], number: int, memberships: tuple[Membership, ...] | None = None
     ) -> Deferred[Revision]:

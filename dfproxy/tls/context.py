@@ -78,6 +78,18 @@ def load(context: ssl.SSLContext, certificates: Iterable[Certificate]) -> None:
             raise InvalidCertificate(f"OpenSSL does not take it: {str(reason).replace('_', ' ').lower()}") from error
 
 
+def checker(tls: Tls) -> Callable[[Certificate], None]:
+    """
+    A check whether OpenSSL takes a certificate here: raises `InvalidCertificate` if it does not.
+    """
+    scratch = make_context(tls, ())
+
+    def check(certificate: Certificate) -> None:
+        load(scratch, (certificate,))
+
+    return check
+
+
 def _load(context: ssl.SSLContext, certificate: Certificate) -> None:
     """
     Python takes certificates from files only: this one is nowhere but in memory, and has no name.

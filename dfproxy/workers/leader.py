@@ -143,6 +143,12 @@ class WorkerSet:
         """
         self.slots.open()
 
+    def begin_with(self, change: Change) -> None:
+        """
+        Every worker is told of this with the first it is told. Before `start`.
+        """
+        self._rounds.begin_with(change)
+
     def start(self) -> Deferred[None]:
         """
         Start the workers.

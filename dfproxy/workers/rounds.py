@@ -115,6 +115,12 @@ class Rounds:
         self._round: Round | None = None
         self._nobody: Any = None
 
+    def begin_with(self, change: Change) -> None:
+        """
+        This is in force from the start. Before there is any worker.
+        """
+        self._known.commit(self._known.equipped(change))
+
     def prepare(self, change: Change) -> Deferred[None]:
         """
         See `IDataPlane`. Fails with `NotReady` when there is no worker to ask.

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -18,6 +19,7 @@ from twisted.web.server import Site
 
 from dfproxy.api.control import Control
 from dfproxy.api.root import make_site
+from dfproxy.control.certificates import Certificates
 from dfproxy.model.settings import Settings
 from tests.fakes import FakeDataPlane, FakeNames, FakePublisher, FakeStrategies
 
@@ -140,6 +142,8 @@ class Api:
 
     def __post_init__(self) -> None:
         given: dict[str, Any] = {"routes": lambda: ((), None), "totals": lambda: ()}
+        # Nothing is written unless a test gives a folder.
+        given["certificates"] = Certificates("/proc/no/such/folder", self.publisher, maybeDeferred)
         self.control = Control(
             settings=self.settings,
             publisher=self.publisher,

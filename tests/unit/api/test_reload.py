@@ -21,6 +21,15 @@ class ReloadTests(SynchronousTestCase):
             self.assertEqual((said.status, said.json["Status"]), (200, "OK"))
         self.assertEqual(api.publisher.calls, [])
 
+    def test_files(self) -> None:
+        """
+        The files of certificates are looked at again; one that is none is told, and is no failure.
+        """
+        api = Api(more={"read_files": lambda: succeed(("/certs/x holds no private key", "/certs/y is empty"))})
+        said = api.call("GET", "reload?recreate=true")
+        self.assertEqual((said.status, said.json["Status"]), (200, "OK"))
+        self.assertEqual(said.json["Message"], "/certs/x holds no private key; /certs/y is empty")
+
     def test_from_listener(self) -> None:
         """
         The listeners are asked to announce everything again: 200 when all will, 500 with what went wrong; without
