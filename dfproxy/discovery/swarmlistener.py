@@ -6,6 +6,8 @@ change; what cannot be is left out and named. Which names belong to a listener, 
 listener does not list it any more, is decided here, too: never by absence alone, since a listener leaves out services
 that are in the middle of an update.
 
+Somewhat long, but one thing: what was asked, what was said and what became of it decide each other.
+
 Source: contract 8.1 (ODDITY-37: a fetch heals a lost `remove`), 10.4; DFP `server/server.go`.
 """
 
@@ -23,7 +25,16 @@ from twisted.logger import Logger
 from dfproxy.control.asking import Asking, Said, Unanswered
 from dfproxy.dfp.reading import Reading
 from dfproxy.discovery.addresses import Answer, Verdict
-from dfproxy.errors import DfproxyError, InvalidService, NotReady, Overloaded, Refused, Superseded
+from dfproxy.errors import (
+    Claimed,
+    DfproxyError,
+    InvalidService,
+    JournalError,
+    NotReady,
+    Overloaded,
+    Refused,
+    Superseded,
+)
 from dfproxy.interfaces import IPublisher
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Settings
@@ -64,6 +75,11 @@ Between two looks at services that a listener no longer lists, in seconds.
 SLICE_S = 0.005
 """
 How long the reactor may be kept for reading a list, in seconds.
+"""
+
+ORIGIN = "dfp"
+"""
+Listeners and calls of the API are one origin: the last one wins.
 """
 
 Pairs = Sequence[tuple[str, str]]
@@ -296,7 +312,8 @@ class SwarmListener:
             return
         await self._publish(listener, tuple(services))
         newer = listener.meanwhile or set()
-        going = tuple(name for name in removed if name in self._publisher.snapshot.services and name not in newer)
+        present = self._publisher.snapshot.services
+        going = tuple(name for name in removed if name in present and self._may_go(present[name]) and name not in newer)
         if going:
             await _done(self._publisher.withdraw(going))
         listener.listed = frozenset(listed)
@@ -366,7 +383,7 @@ class SwarmListener:
             await _done(self._publisher.publish(services))
         except NotReady:
             raise
-        except Refused as error:
+        except (Refused, Claimed) as error:
             if len(services) == 1:
                 self._leave_out(listener, services[0].name, str(error))
                 return
@@ -399,7 +416,7 @@ class SwarmListener:
         listener.meanwhile = None
         listener.failures += 1
         reason = failure.getErrorMessage()
-        if not failure.check(Unanswered, Unusable, NotReady, Overloaded):
+        if not failure.check(Unanswered, Unusable, NotReady, Overloaded, JournalError):
             log.failure("what a swarm listener says cannot be carried out", failure)
         if self._stopped:
             return
@@ -414,6 +431,13 @@ class SwarmListener:
                 log.error("{name} is not asked any more: {reason}", name=listener.name, reason=reason)
                 return
         self._fetch_in(listener, pause_s)
+
+    @staticmethod
+    def _may_go(service: Service) -> bool:
+        """
+        Whether listeners may have it withdrawn: what variables, files or Docker have published is not theirs.
+        """
+        return service.origin == ORIGIN
 
     async def _ask(self, listener: _Listener, what: str, limit_bytes: int) -> Said:
         """
@@ -453,7 +477,7 @@ class SwarmListener:
                 service = self._publisher.snapshot.services.get(name)
                 if service is None:
                     del listener.absent[name]
-                elif name in listed or self._names.gone_s(name) < GONE_S:
+                elif name in listed or not self._may_go(service) or self._names.gone_s(name) < GONE_S:
                     listener.absent[name] = False
                 elif asked:
                     going.append(name)

@@ -7,6 +7,7 @@ Long, but one thing: every case needs the same clock, listener, names and publis
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ from dfproxy.dfp.reading import Reading
 from dfproxy.dfp.reconfigure import read
 from dfproxy.discovery.addresses import Answer, Verdict
 from dfproxy.discovery.swarmlistener import FIRST_PAUSE_S, GONE_S, LOOK_S, PREFIX, SwarmListener
-from dfproxy.errors import NotReady, Refused, Superseded
+from dfproxy.errors import Claimed, NotReady, Refused, Superseded
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Revision
@@ -229,6 +230,31 @@ class FetchTests(ListenerCase):
         self.assertEqual(len(self.there()), 21)
         self.assertTrue(listener.fetched())
         self.assertEqual(len([line for line in self.logged if "left out: bad" in line]), 2)
+
+    def test_names_of_others(self) -> None:
+        """
+        A name that a variable has published is left out and named, all others serve; it is not withdrawn either.
+        """
+        mine = parse(list(entry("mine").items())).service
+        assert mine is not None
+        self.successResultOf(self.publisher.publish((replace(mine, origin="environment"),)))
+        publish = self.publisher.publish
+
+        def strict(services: tuple[Service, ...]) -> Deferred[Revision]:
+            claimed = any(service.name == "mine" for service in services)
+            return fail(Claimed("mine belongs to another origin")) if claimed else publish(services)
+
+        self.publisher.publish = strict  # type: ignore[method-assign]  # as the real one refuses such a change
+        self.network.lists["a"] = [entry("x"), entry("mine"), entry("y")]
+        self.assertTrue(self.begin(repeat_reload=True).fetched())
+        self.assertEqual(self.there(), ["mine", "x", "y"])
+        self.assertEqual(len([line for line in self.logged if "left out: mine: mine belongs" in line]), 1)
+        self.network.lists["a"] = [entry("mine", replicas="0")]
+        self.network.gone["mine"] = 10 * GONE_S
+        self.clock.advance(5)
+        self.network.lists["a"] = []
+        self.clock.pump([1.0] * 30)
+        self.assertIn("mine", self.there())
 
     def test_former_definition_stays(self) -> None:
         """
