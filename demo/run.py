@@ -8,6 +8,7 @@ on port 8080 (all of 127.0.0.0/8 is loopback). What follows on the command line 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,7 +130,9 @@ def main(*options: str) -> int:
     # Also SIGINT: a shell starts what it puts into the background with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
-    STATE.mkdir(parents=True, exist_ok=True)
+    # Each demo begins with nothing published, whatever the last one has left.
+    shutil.rmtree(STATE, ignore_errors=True)
+    STATE.mkdir(parents=True)
     children: list[subprocess.Popen[bytes]] = []
     twistd = Path(sys.executable).parent / "twistd"
     try:
