@@ -51,7 +51,7 @@ from dfproxy.model.match import Match
 from dfproxy.model.service import Destination, Service
 from dfproxy.model.settings import Limits
 from dfproxy.model.snapshot import Membership, ServerAddress
-from dfproxy.upstream.live import LiveBackend
+from dfproxy.upstream.live import LiveBackend, LiveServer
 
 CLIENT_HOST = "192.0.2.1"
 FORWARDED = f"X-Forwarded-For: {CLIENT_HOST}"
@@ -456,6 +456,12 @@ class Dialogue:
         addresses = tuple(ServerAddress(host, 8080) for host in hosts)
         self._backend.members(Membership("web", 0, self._epoch, addresses))
 
+    def servers(self) -> Sequence[LiveServer]:
+        """
+        Whose idle connections may stay open.
+        """
+        return self._backend.servers
+
     def dial(self) -> Wire:
         """
         Another client connects, and is the client from now on.
@@ -521,7 +527,7 @@ class Dialogue:
                 same("", wire.heard, f"{side} {number} got what nobody expected")
                 assert not wire.faults, f"at the transport of {side} {number}: {wire.faults}"
         for wire in self.reactor.connections:
-            idle = any(wire.protocol in server.idle for server in self._backend.servers)
+            idle = any(wire.protocol in server.idle for server in self.servers())
             assert idle or not wire.connected or wire.fate != "open", f"{wire.getPeer().host} is left open"
         exchanges = self.resource.exchanges
         ended = [id(exchange) for exchange, _, _ in self.logged]

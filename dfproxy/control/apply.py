@@ -301,8 +301,12 @@ class LocalDataPlane:
         assert isinstance(membership, Membership)
         backend = self._backends.get((membership.service, membership.index))
         if backend is not None and membership.service not in self.quarantined:
+            before = backend.servers
             backend.members(membership)
             self._traffic.touch(backend.tally)
+            for server in backend.servers if self._cells is not None else ():
+                if server not in before:
+                    self._traffic.touch(server)  # its cell may hold what its backend has taken over meanwhile
 
     # --- questions -------------------------------------------------------------------------------------------
 
