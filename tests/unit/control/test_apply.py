@@ -1,5 +1,7 @@
 """
 The data plane of one process: changes are prepared beside what runs, and what they do not concern is not touched.
+
+Longer than most, but one thing: everything that may be asked of a data plane.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 An exchange from route to ending, in dialogues: attempts, tunnels, and that each ends exactly once.
+
+Longer than most, but one thing: the table of what may become of a request.
 """
 
 from __future__ import annotations
