@@ -47,6 +47,7 @@ from dfproxy.discovery.expiry import Expiry
 from dfproxy.discovery.files import CertificateFiles
 from dfproxy.discovery.names import DnsAddresses
 from dfproxy.discovery.networks import OwnNetworks
+from dfproxy.discovery.remembered import Known, Remembered
 from dfproxy.discovery.siblings import Siblings
 from dfproxy.discovery.swarmlistener import Pairs, SwarmListener
 from dfproxy.discovery.traffic import TrafficWatch
@@ -164,6 +165,11 @@ class ProxyService(TwistedService):
             self._other_replicas, self._asks, self._api_port_number, self.publisher, self.certificates, run
         )
         self.swarm = SwarmListener(reactor, settings, self._asks, self.names, self._certifying, self._read)
+        self._remembered: Remembered | None = None
+        if self._state is not None:
+            self._remembered = Remembered(
+                self._state.folder, reactor, self._state.in_thread, self._known_version, self._known
+            )
         self._begun = self._complete = self._ending = False
         self.api_port: IListeningPort | None = None
         self._quarantined: dict[str, str] = {}
@@ -218,8 +224,8 @@ class ProxyService(TwistedService):
 
     def startService(self) -> None:
         TwistedService.startService(self)
-        if self._state is not None:
-            self._restore(self._state)
+        if self._state is not None and self._remembered is not None:
+            self._restore(self._state, self._remembered)
         gc.set_threshold(*GC_THRESHOLDS)
         gc.freeze()
         self.names.start()
@@ -231,7 +237,7 @@ class ProxyService(TwistedService):
         self._at_start = self._begin()
         self._at_start.addErrback(lambda failure: log.failure("the start failed", failure))
 
-    def _restore(self, state: StateFolder) -> None:
+    def _restore(self, state: StateFolder, remembered: Remembered) -> None:
         """
         Put in force what was in force when we ended, before the first worker starts, so that none ever serves less.
         """
@@ -239,8 +245,12 @@ class ProxyService(TwistedService):
             found = state.open()
         except InvalidSettings as error:
             _give_up(str(error))
+        known = remembered.read()
+        self.names.recall(known.addresses)
+        self.swarm.recall(known.listed)
+        remembered.start()
         if found.revision:
-            # Servers are told as soon as they are known: those given by address at once.
+            # Servers are told as soon as they are known: those given by address, and those known last, at once.
             restored = self.publisher.restore(tuple(found.services.values()), found.revision, ())
             restored.addErrback(lambda failure: log.failure("what was in force cannot be taken up again", failure))
 
@@ -331,7 +341,8 @@ class ProxyService(TwistedService):
             yield self.listeners.stop()
             yield self.local.drain(self.settings.limits.drain_s)
             self._counting.stop()
-        if self._state is not None:
+        if self._state is not None and self._remembered is not None:
+            yield self._remembered.stop()
             yield self._state.stop()
         yield self._asks.close()
         yield self.names.stop()
@@ -346,6 +357,12 @@ class ProxyService(TwistedService):
 
     def _ask_names(self, service: str, index: int) -> None:
         self.names.ask_now(service, index)
+
+    def _known_version(self) -> object:
+        return self.names.epoch, self.swarm.owned()
+
+    def _known(self) -> Known:
+        return Known(self.names.known(), tuple(sorted(self.swarm.owned() & self.publisher.snapshot.services.keys())))
 
     def _text_version(self) -> object:
         return self.publisher.snapshot.revision.number, self.names.epoch, tuple(self._quarantined)

@@ -40,16 +40,22 @@ class StateFolder:
         reactor: with threads and time.
         read: makes a service of its parameters and origin.
         owner: user and group that we shall be once we serve; None: those that we are.
+
+    Attributes:
+        folder: its files.
     """
 
     def __init__(self, path: str, reactor: Any, read: Reader, owner: tuple[int, int] | None = None) -> None:
         self._path = path
         self._reactor = reactor
         self._owner = owner
-        self._folder = Folder(path)
-        self._journal = Journal(self._folder, reactor, self._in_thread, f"dfproxy {__version__}", read)
+        self.folder = Folder(path)
+        self._journal = Journal(self.folder, reactor, self.in_thread, f"dfproxy {__version__}", read)
 
-    def _in_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
+    def in_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
+        """
+        Do something that may block.
+        """
         done: Deferred[Any] = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
         return done
 
@@ -61,8 +67,8 @@ class StateFolder:
             InvalidSettings: it cannot be used, or another leader uses it.
         """
         try:
-            self._folder.prepare(self._owner)
-            self._folder.lock(self._owner)
+            self.folder.prepare(self._owner)
+            self.folder.lock(self._owner)
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from error
         except JournalError as error:
@@ -78,7 +84,7 @@ class StateFolder:
         self.claim()
         try:
             found = self._journal.open()
-            private = self._folder.is_private
+            private = self.folder.is_private
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from error
         except JournalError as error:
@@ -112,7 +118,7 @@ class StateFolder:
         stopped = self._journal.stop()
         stopped.addTimeout(STOP_S, self._reactor)
         stopped.addErrback(lambda _: log.error("the disk does not answer: the journal is left open"))
-        return stopped.addCallback(lambda _: self._folder.unlock())
+        return stopped.addCallback(lambda _: self.folder.unlock())
 
     def _unusable(self, reason: str) -> InvalidSettings:
         return InvalidSettings((Problem(OPTION, self._path, reason),))

@@ -149,6 +149,8 @@ class Names:
         self._indexes: dict[str, tuple[int, ...]] = {}
         self._offers: OrderedDict[Key, tuple[float, Membership]] = OrderedDict()
         self._epoch = 0
+        self._recalled: Mapping[str, tuple[str, ...]] = {}
+        self._recalled_until = 0.0
         self._untold: OrderedDict[Key, None] = OrderedDict()
         self._telling: Any = None
         self._due: list[tuple[float, int, Name]] = []
@@ -246,6 +248,20 @@ class Names:
                 self._drop((name, index))
 
     # --- for the rest of the leader ---
+
+    def recall(self, addresses: Mapping[str, tuple[str, ...]]) -> None:
+        """
+        What was known before this start: used for names that come up within `OFFER_S` until they are answered, so that
+        a start does not wait for DNS, and works without.
+        """
+        self._recalled = {usual_form(name): found for name, found in addresses.items()}
+        self._recalled_until = self._clock.seconds() + OFFER_S
+
+    def known(self) -> dict[str, tuple[str, ...]]:
+        """
+        The addresses of all names in use that have some.
+        """
+        return {name.name: name.addresses for name in self._names.values() if name.users and name.addresses}
 
     def ask_now(self, service: str, index: int) -> None:
         """
@@ -364,7 +380,9 @@ class Names:
             return Part(fixed, None, endpoint.port, endpoint.weight)
         known = self._names.get(name)
         if known is None:
-            known = self._names[name] = Name(name, hot_until=self._clock.seconds() + HOT_S)
+            now = self._clock.seconds()
+            recalled = self._recalled.get(name, ()) if now < self._recalled_until else ()
+            known = self._names[name] = Name(name, recalled, hot_until=now + HOT_S)
         return Part((), known, endpoint.port, endpoint.weight)
 
     def _is_unknown(self, name: Name) -> bool:

@@ -238,6 +238,14 @@ class SwarmListener:
         """
         return frozenset().union(*(listener.owned for listener in self._listeners))
 
+    def recall(self, names: Iterable[str]) -> None:
+        """
+        Names that answers have held before this start: what is no longer listed then goes as if we had never ended.
+        """
+        held = set(names)
+        for listener in self._listeners:
+            listener.owned |= held
+
     def notify(self) -> Deferred[tuple[str, ...]]:
         """
         Ask every listener to announce all its services again.

@@ -543,6 +543,47 @@ class GoneTests(NamesCase):
         self.assertTrue(0 < self.names.gone_s("s") < 32)
 
 
+class RecallTests(NamesCase):
+    """
+    A start that knows what was known before.
+    """
+
+    def test_without_dns(self) -> None:
+        """
+        Servers known before are told at once and stay while DNS does not answer; an answer replaces them.
+        """
+        self.names.recall({"a": ("10.0.0.1",), "B": ("10.0.0.2", "10.0.0.3")})
+        self.names.keep((service("a"), service("b"), service("c")))
+        self.assertEqual(self.told(), [("a", ("10.0.0.1",)), ("b", ("10.0.0.2", "10.0.0.3"))])
+        self.assertEqual(self.names.known(), {"a": ("10.0.0.1",), "b": ("10.0.0.2", "10.0.0.3")})
+        self.assertEqual(sorted(name for _, name in self.book.asked), ["a", "b", "c"])
+        self.book.answer("a", FAILED)
+        self.assertEqual(self.told(), [])
+        self.book.answer("b", found("10.0.0.4", certain=False))
+        self.assertEqual(self.told(), [("b", ("10.0.0.4",))])
+
+    def test_gone_meanwhile(self) -> None:
+        """
+        A name that no longer exists loses its old servers as it would have without the restart.
+        """
+        self.names.recall({"a": ("10.0.0.1",)})
+        self.names.keep((service("a"),))
+        self.told()
+        self.book.known["a"] = ABSENT
+        self.book.answer("a", ABSENT)
+        self.run_for(ABSENT_S + 4)
+        self.assertEqual(self.told(), [("a", ())])
+
+    def test_publishing_does_not_wait(self) -> None:
+        """
+        What is published right after the start has the servers known before; a minute later old knowledge is void.
+        """
+        self.names.recall({"a": ("10.0.0.1",), "b": ("10.0.0.2",)})
+        self.assertEqual(self.first(service("a")), [servers("10.0.0.1")])
+        self.clock.advance(61)
+        self.assertNoResult(self.names.first_servers((service("b"),)))
+
+
 class MeasureTests(NamesCase):
     """
     What `/metrics` is told.

@@ -334,6 +334,23 @@ class FetchTests(ListenerCase):
         self.assertEqual((self.there(), self.clock.getDelayedCalls()), ([], []))
 
 
+class RecallTests(ListenerCase):
+    """
+    A start after another one.
+    """
+
+    def test_owned_before(self) -> None:
+        """
+        What a listener had listed before the start is still its own: it is looked at when the answer lacks it.
+        """
+        self.network.lists["a"] = [entry("x")]
+        listener = self.make()
+        listener.recall(("x", "old"))
+        listener.start()
+        self.clock.advance(0)
+        self.assertEqual(listener.owned(), {"x", "old"})
+
+
 class RepeatTests(ListenerCase):
     """
     Asking again, and several listeners.
