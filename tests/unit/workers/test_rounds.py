@@ -232,6 +232,20 @@ class LoadTests(RoundsCase):
         child.answer()
         self.assertIs(child.state, State.READY)
 
+    def test_taken_up_before_the_first(self) -> None:
+        """
+        At a start all that was in force is known before there is a worker, and the first one is told it as it comes.
+        """
+        whole = Change(Revision(7), (service("a"), service("b")), whole=True)
+        self.successResultOf(self.rounds.prepare(whole))
+        self.successResultOf(self.rounds.commit(Revision(7)))
+        child = self.child(State.LOADING)
+        self.rounds.load(child)  # type: ignore[arg-type]  # paper
+        part, prepare = child.said[:2]
+        assert isinstance(part, Part) and isinstance(prepare, Prepare)
+        self.assertEqual([one.name for one in part.services], ["a", "b"])
+        self.assertEqual((prepare.revision.number, prepare.whole), (7, True))
+
     def test_takes_part_soon(self) -> None:
         """
         With changes one after the other a new worker takes part as soon as all is on its way to it.
