@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -39,10 +39,10 @@ from dfproxy.control.publisher import Publisher
 from dfproxy.control.statefolder import StateFolder
 from dfproxy.control.strategies import Strategies
 from dfproxy.dfp.reading import Reading
-from dfproxy.dfp.reconfigure import name_of, read
+from dfproxy.dfp.reconfigure import read
 from dfproxy.discovery.addresses import Answer, Verdict
+from dfproxy.discovery.declared import Declared
 from dfproxy.discovery.dns import Names
-from dfproxy.discovery.environment import services_of_query
 from dfproxy.discovery.expiry import Expiry
 from dfproxy.discovery.files import CertificateFiles
 from dfproxy.discovery.names import DnsAddresses
@@ -74,9 +74,10 @@ GC_THRESHOLDS = (50000, 20, 100)
 As in workers: with 10,000 services alive a full collection stops everything for a twentieth of a second.
 """
 
-ENVIRONMENT = "environment"
+API_BACKLOG = 2048
 """
-Origin of services that options and variables declare.
+Calls that connect at once: as many as may wait. With Twisted's 50 the others connect a second later, when their kernel
+tries again. The kernel's own limit (`somaxconn`) is 4096.
 """
 
 COUNT_S = 0.1
@@ -167,9 +168,9 @@ class ProxyService(TwistedService):
         self.swarm = SwarmListener(reactor, settings, self._asks, self.names, self._certifying, self._read)
         self._remembered: Remembered | None = None
         if self._state is not None:
-            self._remembered = Remembered(
-                self._state.folder, reactor, self._state.in_thread, self._known_version, self._known
-            )
+            folder, in_thread = self._state.folder, self._state.in_thread
+            version = lambda: (self.names.epoch, self.swarm.owned())  # noqa: E731  short
+            self._remembered = Remembered(folder, reactor, in_thread, version, self._known)
         self._begun = self._complete = self._ending = False
         self.api_port: IListeningPort | None = None
         self._quarantined: dict[str, str] = {}
@@ -205,7 +206,7 @@ class ProxyService(TwistedService):
     def _listen_api(self) -> None:
         settings = self.settings
         self.api_port = self._reactor.listenTCP(
-            settings.api_port, make_site(self._control()), interface=settings.api_address
+            settings.api_port, make_site(self._control()), backlog=API_BACKLOG, interface=settings.api_address
         )
 
     def _take_certificates(self) -> None:
@@ -264,7 +265,7 @@ class ProxyService(TwistedService):
                 self._reactor.stop()
                 return
         self._asking.start(ASK_S).addErrback(lambda failure: log.failure("asking the workers failed", failure))
-        yield self._declare()
+        yield Declared(self.settings.services, self._read, self._certifying).publish()
         self._begun = True
         if not self._ending:
             self.swarm.start()
@@ -275,29 +276,6 @@ class ProxyService(TwistedService):
         if self.api_port is not None:
             host: Any = self.api_port.getHost()
             log.info("control API on {host}:{port}", host=host.host, port=host.port)
-
-    @inlineCallbacks
-    def _declare(self) -> Generator[Deferred[Any], Any, None]:
-        """
-        Publish what options and variables declare, and withdraw what they declared at a former start only.
-        """
-        declared = [services_of_query(query) for query in self.settings.services]
-        named = {name_of(pairs, ()) for pairs in declared}
-        services = self.publisher.snapshot.services.values()
-        gone = tuple(s.name for s in services if s.origin == ENVIRONMENT and s.name not in named)
-        changes: list[Callable[[], Deferred[Any]]] = [partial(self._publish_at_start, pairs) for pairs in declared]
-        if gone:
-            changes.insert(0, partial(self.publisher.withdraw, gone, ENVIRONMENT))
-        for change in changes:
-            yield maybeDeferred(change).addErrback(
-                lambda failure: log.error("a service at start is left out: {reason}", reason=failure.getErrorMessage())
-            )
-
-    def _publish_at_start(self, pairs: Pairs) -> Deferred[Any]:
-        reading = self._read(pairs)
-        if reading.service is None:
-            return self.publisher.withdraw((reading.name,), ENVIRONMENT)
-        return self._certifying.publish((replace(reading.service, origin=ENVIRONMENT),))
 
     def _read_again(self, parameters: tuple[tuple[str, str], ...], origin: str) -> Service | None:
         try:
@@ -357,9 +335,6 @@ class ProxyService(TwistedService):
 
     def _ask_names(self, service: str, index: int) -> None:
         self.names.ask_now(service, index)
-
-    def _known_version(self) -> object:
-        return self.names.epoch, self.swarm.owned()
 
     def _known(self) -> Known:
         return Known(self.names.known(), tuple(sorted(self.swarm.owned() & self.publisher.snapshot.services.keys())))

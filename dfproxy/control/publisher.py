@@ -25,7 +25,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from dfproxy.errors import Claimed, JournalError, NotReady, Overloaded, Refused, Superseded
+from dfproxy.control.origins import Claims
+from dfproxy.errors import JournalError, NotReady, Overloaded, Refused, Superseded
 from dfproxy.interfaces import IDataPlane, INames, IPublisher
 from dfproxy.model.certificate import Certificate
 from dfproxy.model.service import Service
@@ -57,17 +58,6 @@ a second or two; one that hangs must not hang every caller.
 DIGEST_BITS = 128
 """
 Size of the digest of a revision.
-"""
-
-
-ORIGINS = {
-    "dfp": "calls of the API and swarm listeners",
-    "environment": "what was declared at start: options and variables",
-    "docker": "labels of services of the Swarm",
-    "file": "files",
-}
-"""
-Who publishes, as callers are told.
 """
 
 
@@ -318,30 +308,16 @@ class Publisher:
     def _entitled(self, batch: list[Caller]) -> list[Caller]:
         """
         The callers that may change what they want to change; the others are answered.
-
-        A name belongs to the origin that has published it until that withdraws it.
         """
-        owners: dict[str, str] = {}
+        claims = Claims(self.snapshot.services)
         entitled = []
         for caller in batch:
-            claims = {name: one.origin for name, one in caller.services.items()}
-            claims.update(dict.fromkeys(caller.removed, caller.origin))
-            for name, origin in claims.items():
-                present = self.snapshot.services.get(name)
-                owner = owners.get(name, present.origin if present is not None else "") or origin
-                if owner != origin:
-                    log.warn(
-                        "{name} is not changed: it belongs to {owner}, not to {origin}",
-                        name=name,
-                        owner=owner,
-                        origin=origin,
-                    )
-                    self._refuse([caller], Claimed(f"{name} belongs to another origin ({ORIGINS.get(owner, owner)})"))
-                    break
-            else:
+            refusal = claims.refusal(caller.services, caller.removed, caller.origin)
+            if refusal is None:
                 entitled.append(caller)
-                owners.update({name: caller.services[name].origin for name in caller.services})
-                owners.update(dict.fromkeys(caller.removed, ""))
+            else:
+                log.warn("a change is refused: {reason}", reason=str(refusal))
+                self._refuse([caller], refusal)
         return entitled
 
     def _change(self, last: dict[str, Caller]) -> Change | None:

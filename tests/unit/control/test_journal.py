@@ -1,5 +1,7 @@
 """
 Nothing acknowledged is lost: whatever step of writing fails, and whichever is the last before the power goes.
+
+Long, but one thing: every case needs the same script of changes and the same disk.
 """
 
 from __future__ import annotations
