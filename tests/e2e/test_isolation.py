@@ -15,9 +15,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.e2e.backends import Backend, answering, garbage, refused_port, silent
 from tests.e2e.load import Load
-from tests.e2e.proxy import Proxy, ProxyCase
+from tests.e2e.proxy import Proxy, ProxyCase, until
 from tests.e2e.wire import Ended, Wire
 from tests.requirements import require_root
+
+SO_RCVBUFFORCE = 33
+"""asm-generic/socket.h: a buffer so large that no question is lost; Python has no name for it."""
 
 BUSY_S = 0.5
 """How long one answer of a good service may take, at most, on a machine that does other things as well."""
@@ -116,6 +119,28 @@ class BadNeighboursTests(ProxyCase):
             thread.join(15)
         self.assertEqual(got, {path: status for path, status in bad.items() if status})
 
+    def test_dead_server_is_left_out(self) -> None:
+        """
+        A server that refuses connections is asked a few times, then left out until a trial finds it again.
+        """
+        good = self.backend(answering(b"good"))
+        again = self.backend(answering(b"again"), "127.0.0.2")
+        port = again.port
+        again.close()
+        self.proxy.publish("mixed", good, ("127.0.0.2", port), path="/mixed")
+        for _ in range(200):
+            self.assertEqual(self.proxy.get("/mixed").body, b"good")
+
+        def failures() -> float:
+            name = 'dfproxy_connect_errors_total{service="mixed"'
+            return sum(value for key, value in self.proxy.metrics().items() if key.startswith(name))
+
+        until(failures, 5)
+        self.assertLess(failures(), 20)
+        returned = self.backend(answering(b"again"), "127.0.0.2", port)
+        until(lambda: self.proxy.get("/mixed").body == b"again", 10)
+        self.assertTrue(returned.requests)
+
     def test_wrong_calls_change_nothing(self) -> None:
         """
         Calls that are refused leave everything as it was, and say which parameter is wrong.
@@ -165,6 +190,7 @@ class NameServer:
     def __init__(self, host: str) -> None:
         self.asked: set[bytes] = set()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)
         self._socket.bind((host, 53))
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
