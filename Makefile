@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit lint bench bench-doc mutants conformance docs clean packages
+.PHONY: help run test unit lint bench bench-doc mutants conformance swarm-image swarm-test docs clean packages
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -47,9 +47,17 @@ mutants: $(STAMP)  ## puts deliberate faults into copies of the tree; the tests 
 conformance: $(STAMP)  ## asks what a real Docker Flow Proxy was asked, and reports differences
 	@$(BIN)/python -m tests.conformance
 
+swarm-image: $(STAMP) packages  ## the images, without an image registry, as .cache/swarm/images.tar (root)
+	@SWARM=yes sh .ci/packages.sh
+	@$(BIN)/python -m tests.swarm image
+
+swarm-test: $(STAMP) packages  ## a Swarm of two nodes on this machine, the proxy on both, each figure printed (root)
+	@SWARM=yes sh .ci/packages.sh
+	@$(BIN)/python -m tests.swarm
+
 docs: $(STAMP)  ## the changelog of the next release, from its fragments
 	@$(BIN)/towncrier build --draft --version next
 
 clean:  ## what builds and runs have left; the environment too
-	rm -rf $(VENV) build dist *.egg-info .results .demo .bench .mypy_cache .ruff_cache .hypothesis _trial_temp*
+	rm -rf $(VENV) build dist *.egg-info .results .demo .bench .cache .mypy_cache .ruff_cache .hypothesis _trial_temp*
 	find dfproxy tests bench demo plugins twisted -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

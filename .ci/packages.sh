@@ -1,12 +1,13 @@
 #!/bin/sh
 # Debian packages that tests and bench use. As root on Debian the missing ones are installed, elsewhere
 # they are named loudly, and the tests that need them are skipped.
-# A line: program, package.
+# A line: program, package. With SWARM=yes also those of `make swarm-test`.
 set -u
 missing=""
 while read -r program package; do
+    [ -n "$program" ] || continue
     PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" command -v "$program" >/dev/null 2>&1 || missing="$missing $package"
-done <<'LIST'
+done <<LIST
 haproxy haproxy
 nginx nginx-light
 wrk wrk
@@ -16,6 +17,9 @@ ip iproute2
 ps procps
 patch patch
 openssl openssl
+${SWARM:+dockerd docker.io}
+${SWARM:+debootstrap debootstrap}
+${SWARM:+iptables iptables}
 LIST
 [ -z "$missing" ] && exit 0
 

@@ -35,6 +35,15 @@ COPIED = (
     "pyproject.toml",
     "ruff.toml",
     ".ci",
+    # What the image and the stacks are made of.
+    "contrib",
+    "Dockerfile",
+    ".dockerignore",
+    "stack.yml",
+    "stack-dfp.yml",
+    "README.md",
+    "LICENSE",
+    "MANIFEST.in",
 )
 LIMIT_S = 120
 """Seconds for one fault; a fault that makes the tests hang is caught by it."""

@@ -11,6 +11,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 PATH = "/demo/hello"
+READY = "/v1/docker-flow-proxy/ready"
+READY_S = 0.5
+"""
+Between two questions of a balancer whether a node is ready.
+"""
 TIMEOUT_S = 10.0
 """
 After which a request has failed.
@@ -125,6 +130,9 @@ class Load:
             thread.join(TIMEOUT_S + 1)
 
     def _run(self, address: str, method: str, tally: Tally) -> None:
+        """
+        One client, until the end.
+        """
         connection = http.client.HTTPConnection(address, timeout=TIMEOUT_S)
         while not self._stop.wait(self._pause_s):
             ask_once(connection, tally, self._began, method, self._path)
@@ -139,3 +147,50 @@ class Load:
             if address in ("", where) and method in ("", how):
                 whole.add(tally)
         return whole
+
+
+class Balanced(Load):
+    """
+    Clients of a balancer in front of the nodes, which asks each whether it is ready, and uses those that are.
+
+    It is the plainest one: a node that has once said no, or nothing, gets no further request until it says yes.
+    """
+
+    def __init__(self, addresses: tuple[str, ...], clients: int = 3, rate: float = 20.0) -> None:
+        super().__init__(("",), clients, rate)
+        self.ready = dict.fromkeys(addresses, True)
+        self.turns = 0
+        self._threads.append(threading.Thread(target=self._look, daemon=True))
+
+    def _look(self) -> None:
+        while not self._stop.wait(READY_S):
+            for address in self.ready:
+                connection = http.client.HTTPConnection(address, 8080, timeout=READY_S)
+                try:
+                    connection.request("GET", READY)
+                    ready = connection.getresponse().status == 200
+                except (OSError, http.client.HTTPException):
+                    ready = False
+                connection.close()
+                self.turns += ready != self.ready[address]
+                self.ready[address] = ready
+
+    def _run(self, address: str, method: str, tally: Tally) -> None:
+        """
+        One client: its requests go to the ready nodes in turn, on a connection kept to each.
+        """
+        kept: dict[str, http.client.HTTPConnection] = {}
+        turn = 0
+        while not self._stop.wait(self._pause_s):
+            usable = [name for name, ready in self.ready.items() if ready]
+            for name in kept.keys() - set(usable):
+                kept.pop(name).close()
+            if not usable:
+                tally.failed.append(f"{time.monotonic() - self._began:.2f} s: no node is ready")
+                continue
+            turn += 1
+            name = usable[turn % len(usable)]
+            connection = kept.setdefault(name, http.client.HTTPConnection(name, timeout=TIMEOUT_S))
+            ask_once(connection, tally, self._began, method, self._path)
+        for connection in kept.values():
+            connection.close()
