@@ -49,6 +49,7 @@ def make(
     authority: bool = False,
     days: int = 3650,
     bits: int = 2048,
+    key_of: Pair | None = None,
 ) -> Pair:
     """
     A new certificate.
@@ -60,9 +61,12 @@ def make(
         authority: it may sign others.
         days: from `START` on.
         bits: of an RSA key.
+        key_of: take the key of this one instead of making one.
     """
     key: Any
-    if kind == "rsa":
+    if key_of is not None:
+        key = key_of.parts[1]
+    elif kind == "rsa":
         key = rsa.generate_private_key(65537, bits)
     elif kind == "ed25519":
         key = ed25519.Ed25519PrivateKey.generate()

@@ -196,13 +196,13 @@ class Proxy:
         status, body = self.ask(f"{API}/{verb}?{urlencode([*parameters.items(), *pairs])}")
         return status, json.loads(body)
 
-    def ask(self, target: str, method: str = "GET") -> tuple[int, bytes]:
+    def ask(self, target: str, method: str = "GET", body: bytes | None = None) -> tuple[int, bytes]:
         """
         One request to the API port.
         """
         connection = HTTPConnection(self.ip, self.api, timeout=LIMIT_S)
         try:
-            connection.request(method, target)
+            connection.request(method, target, body)
             response = connection.getresponse()
             return response.status, response.read()
         finally:
