@@ -66,6 +66,8 @@ def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> Lo
     current = Current()
     site = Site(ReverseProxyResource(lookup=lambda request: current.table.lookup(request), traffic=traffic))
     site.limit = settings.limits.client_connections // max(settings.workers, 1) or _connections()
+    if not settings.http2:
+        site.http2 = None
     traffic.deadlines.start()
     certificates = CertificateStore(settings.tls, PROTOCOLS)
     tools = _tools(settings, reactor)

@@ -14,9 +14,10 @@ from cryptography import x509
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
+from dfproxy.exchange.downstream import Downstream
 from dfproxy.exchange.exchange import Exchange
 from dfproxy.exchange.traffic import Traffic
-from dfproxy.frontend.http1 import Http1Session
+from dfproxy.frontend.http1 import Http1Session, Session
 from dfproxy.frontend.site import ProxySite
 from dfproxy.model.connection import TlsFacts
 from dfproxy.tls.sni import asked_name
@@ -64,17 +65,23 @@ class SecureFrontend:
         self.resource: SecureFrontend = self
         self.traffic: Traffic = site.traffic
 
-    def exchange(self, downstream: Http1Session, request: RequestHead) -> Exchange | None:
+    def exchange(self, downstream: Downstream, request: RequestHead) -> Exchange | None:
         """
         As `ReverseProxyResource.exchange`; the request is told of its connection first.
         """
         facts = self._facts
         if facts is None:
-            self._facts = facts = facts_of(downstream.transport)
+            self._facts = facts = facts_of(getattr(downstream, "transport", None))
         request.tls = facts
         return self._site.resource.exchange(downstream, request)
 
-    def session_over(self, session: Http1Session) -> None:
+    def speaks_http2(self, session: Http1Session, data: bytes) -> bool:
+        """
+        See `dfproxy.frontend.http1.Frontend`.
+        """
+        return self._site.speaks_http2(session, data, self)
+
+    def session_over(self, session: Session) -> None:
         """
         See `dfproxy.frontend.http1.Frontend`.
         """

@@ -11,7 +11,9 @@ from twisted.logger import Logger
 from twisted.web.server import Site
 
 from dfproxy.exchange.traffic import Traffic
-from dfproxy.frontend.http1 import Frontend, Http1Session
+from dfproxy.frontend.handover import hand_over
+from dfproxy.frontend.http1 import Frontend, Http1Session, Session
+from dfproxy.frontend.http2 import Http2, Http2Session
 from dfproxy.frontend.resource import ReverseProxyResource
 
 log = Logger()
@@ -29,6 +31,7 @@ class ProxySite(Site):
         traffic: what all sessions share.
         sessions_open: the client connections that are open now.
         limit: most client connections at once; above it a new one is closed without an answer. 0: no limit.
+        http2: what HTTP/2 sessions share; None: nobody may speak it.
     """
 
     noisy = False
@@ -37,8 +40,9 @@ class ProxySite(Site):
         Site.__init__(self, resource)
         self.resource: ReverseProxyResource = resource
         self.traffic: Traffic = resource.traffic
-        self.sessions_open: set[Http1Session] = set()
+        self.sessions_open: set[Session] = set()
         self.limit = 0
+        self.http2: Http2 | None = Http2(self.traffic.limits, self.traffic.clock)
 
     def startFactory(self) -> None:
         """
@@ -72,7 +76,27 @@ class ProxySite(Site):
         self.traffic.touch(frontend)
         return session
 
-    def session_over(self, session: Http1Session) -> None:
+    def speaks_http2(self, session: Http1Session, data: bytes, asked: Frontend | None = None) -> bool:
+        """
+        The client of this session speaks HTTP/2: another session goes on, if it may.
+
+        Args:
+            data: what the client has sent.
+            asked: what the other has as its frontend; None: this.
+        """
+        if self.http2 is None:
+            return False
+        forwarded, transport = session.leave(), session.transport
+        successor = Http2Session(asked or self, self.http2, forwarded)
+        self.sessions_open.discard(session)
+        self.sessions_open.add(successor)
+        hand_over(transport, successor)
+        successor.makeConnection(transport)  # type: ignore[no-untyped-call]  # Twisted's
+        if data:
+            successor.dataReceived(data)
+        return True
+
+    def session_over(self, session: Session) -> None:
         """
         This session's connection is gone.
         """
