@@ -38,14 +38,18 @@ class Selecting:
     def removeWriter(self, writer: Any) -> None:
         self.writers.discard(writer)
 
-    def turn(self, patience_s: float = PATIENCE_S) -> bool:
+    def turn(self, patience_s: float = 0.0) -> bool:
         """
         Wait until something can be read or written, and let it be.
+
+        Args:
+            patience_s: at most so long; 0: there must be something before a test loses its patience.
 
         Returns:
             Whether there was something.
         """
-        readable, writable, _ = select.select(self.readers, self.writers, [], patience_s)
+        readable, writable, _ = select.select(self.readers, self.writers, [], patience_s or PATIENCE_S)
+        assert patience_s or readable or writable, "nothing happens any more"
         for reader in readable:
             if reader in self.readers:
                 reader.doRead()

@@ -435,7 +435,7 @@ class TimeTests(DialogueCase):
         self.talk(
             *asks,
             *answers,
-            waits(10),
+            waits(1),
             client.sends(b"GET"),
             waits(3),
             client.sends(b" /x"),

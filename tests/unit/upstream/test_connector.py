@@ -86,3 +86,17 @@ class ConnectorTests(SynchronousTestCase):
         self.connector.try_connect(self.server)
         self.reactor.settle()
         self.assertEqual([type(each) for each in self.server.idle], [ServerConnection])
+
+    def test_trial_fails(self) -> None:
+        """
+        A trial that fails is followed by another after twice the pause.
+        """
+        self.reactor.manners[HOSTS[0]] = "refuse"
+        for _ in range(3):
+            self.connector.connect(self.server, self.waiter)
+        self.reactor.settle()
+        self.assertTrue(self.server.record.ejected)
+        made = len(self.reactor.attempts)
+        for seconds, more in ((1.2, 1), (2.2, 2), (3.0, 2), (1.2, 3)):
+            self.reactor.wait(seconds)
+            self.assertEqual(len(self.reactor.attempts) - made, more)
