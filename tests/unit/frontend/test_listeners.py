@@ -117,3 +117,100 @@ class ListenersTests(TestCase):
         self.assertIn(f"127.0.0.1:{port}: Address already in use", str(error))
         yield self.listeners.stop()
         self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", port), 2)
+
+
+class SecureGreeting(Greeting):
+    """
+    Says that it is secure.
+    """
+
+    def connectionMade(self) -> None:
+        self.factory.accepted.append(self)
+        self.transport.write(b"secure")
+
+
+class TlsReactor:
+    """
+    The reactor, with a TLS that does not encrypt: what counts is on which socket it is spoken.
+    """
+
+    def __init__(self) -> None:
+        self.contexts: list[object] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+    def adoptTLSPort(self, descriptor: int, family: int, factory: Any, context: object) -> Any:
+        self.contexts.append(context)
+        return reactor.adoptStreamPort(descriptor, family, factory)
+
+
+class SecureTests(ListenersTests):
+    """
+    Listeners that are meant to speak TLS; the tests above hold for them as well.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        secure = Greetings()
+        secure.protocol = SecureGreeting
+        secure.accepted = self.factory.accepted
+        self.tls = TlsReactor()
+        self.listeners = Listeners(self.tls, self.factory, secure)
+        self.addCleanup(self.listeners.stop)
+
+    @inlineCallbacks
+    def said(self, port: int) -> Any:
+        client = yield self.connect(port)
+        return (yield client.word)
+
+    def slot(self, number: int, tls: bool) -> Slot:
+        held = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(held.close)
+        held.setblocking(False)
+        slot = Slot(number, Listener("127.0.0.1", held.getsockname()[1], tls=tls))
+        self.listeners.adopt(slot, os.dup(held.fileno()))
+        return slot
+
+    @inlineCallbacks
+    def test_switch(self) -> Any:
+        """
+        Slots and own ports that are meant to speak TLS do so from the moment there is a certificate, on the same port,
+        as do those that come later; others stay plain, and what was accepted stays open.
+        """
+        plain, secure = self.slot(1, False), self.slot(2, True)
+        own = self.listeners.bind(Listener("127.0.0.1", 0, tls=True)).getHost().port
+        ports = (plain.listener.port, secure.listener.port, own)
+        for port in ports:
+            word = yield self.said(port)
+            self.assertEqual(word, b"hello")
+        self.listeners.secure(self)  # type: ignore[arg-type]  # stands for a context
+        later = self.slot(3, True)
+        for port, wanted in zip((*ports, later.listener.port), (b"hello", b"secure", b"secure", b"secure")):
+            word = yield self.said(port)
+            self.assertEqual(word, wanted)
+        self.assertEqual(self.tls.contexts, [self, self, self])
+        self.clients[1].transport.write(b"x")
+        self.factory.accepted[1].transport.write(b"still here")
+        word = yield self.clients[1].word
+        self.assertEqual(word, b"still here")
+        yield self.listeners.release(2)
+        yield self.listeners.stop()
+        self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", own), 2)
+
+    def test_released_before(self) -> None:
+        """
+        A slot that was released meanwhile is not taken up again.
+        """
+        self.slot(1, True)
+        self.listeners.release(1)
+        self.listeners.secure(self)  # type: ignore[arg-type]  # stands for a context
+        self.assertEqual((self.listeners.slots, self.tls.contexts), ((), []))
+
+    def test_own_address_is_taken(self) -> None:
+        """
+        An address for TLS that is taken is named with the reason, too.
+        """
+        port = self.listeners.bind(Listener("127.0.0.1", 0, tls=True)).getHost().port
+        error = self.assertRaises(InvalidSettings, self.listeners.bind, Listener("127.0.0.1", port, tls=True))
+        self.assertIn("Address already in use", str(error))
