@@ -17,6 +17,7 @@ from dfproxy.api.slices import Slices
 from dfproxy.dfp import answers, haproxy
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Settings
+from dfproxy.tls.store import Order
 
 
 class Config(Verb):
@@ -51,7 +52,11 @@ def as_text(control: Control) -> Iterator[str]:
     """
     routes, default = control.routes()
     revision, quarantined = control.publisher.snapshot.revision, control.quarantined()
-    return haproxy.render(control.settings, routes, default, control.names.members_of, revision, quarantined)
+    order = Order(control.settings.tls.preferred)
+    certificates = sorted(control.publisher.snapshot.certificates.values(), key=order)
+    return haproxy.render(
+        control.settings, routes, default, control.names.members_of, revision, quarantined, certificates
+    )
 
 
 def as_json(services: Iterable[Service], settings: Settings) -> Iterator[str]:

@@ -10,16 +10,28 @@ Source: HAProxy manual; DFP `proxy/template.go` for names and order.
 from __future__ import annotations
 
 import ipaddress
+import os.path
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from dfproxy.dfp.haproxysteps import StepsText
 from dfproxy.dfp.haproxytext import Names, acl_lines, balance_lines, comment, milliseconds, word
-from dfproxy.model.listener import Listener
+from dfproxy.model.certificate import Certificate
 from dfproxy.model.match import Match
 from dfproxy.model.service import Route
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Revision, ServerAddress
 
 Servers = Callable[[str, int], Sequence[ServerAddress]]
+
+LISTED = 16
+"""
+Certificates named one by one; HAProxy takes 64 words in a line.
+"""
+
+LISTED_CHARS = 1500
+"""
+Characters of their paths; HAProxy takes 2,048 in a line.
+"""
 
 
 def render(
@@ -29,6 +41,7 @@ def render(
     servers: Servers,
     revision: Revision,
     quarantined: Mapping[str, str] = {},
+    certificates: Sequence[Certificate] = (),
 ) -> Iterator[str]:
     """
     Make the text, a piece for each route and backend, so that it can be made in slices.
@@ -40,11 +53,15 @@ def render(
         servers: the servers of a destination, by name of the service and index.
         revision: of the definitions shown.
         quarantined: services that could not be loaded, with the reason; their backends have no servers.
+        certificates: those in force, the default one first.
     """
     listed = [route for route, _ in routes]
+    steps = StepsText(settings, [*listed, *([default] if default is not None else [])])
     yield _head(settings, revision, quarantined)
-    yield _frontend(settings.listeners)
+    yield from steps.user_lists()
+    yield _frontend(settings, certificates)
     backends, stems = Names(), Names()
+    yield from steps.redirects(stems)
     named: dict[tuple[str, int], str] = {}
     for route in listed:
         named[_key(route)] = backends.take(route.destination.backend_name)
@@ -56,7 +73,7 @@ def render(
         yield f"    default_backend {named[_key(default)]}\n"
     for route in listed:
         found = () if route.service.name in quarantined else servers(*_key(route))
-        yield _backend(route, named[_key(route)], found)
+        yield _backend(route, named[_key(route)], found, steps)
 
 
 def _key(route: Route) -> tuple[str, int]:
@@ -91,18 +108,51 @@ def _head(settings: Settings, revision: Revision, quarantined: Mapping[str, str]
     return "\n".join(lines) + "\n"
 
 
-def _frontend(listeners: Iterable[Listener]) -> str:
+def _frontend(settings: Settings, certificates: Sequence[Certificate]) -> str:
     lines = ["frontend services"]
-    for listener in listeners:
+    for listener in settings.listeners:
         address = f"[{listener.address}]" if ":" in listener.address else word(listener.address or "*")
         bind = " ".join([f"bind {address}:{listener.port}", *map(word, listener.options)])
         if listener.port == 0:
             lines.append(f"    # {comment(bind)}: the system chooses the port, HAProxy cannot have that")
             continue
-        if listener.tls:
+        if listener.tls and certificates:
+            bind += _tls(settings, certificates)
+        elif listener.tls:
             lines.append("    # the next one speaks TLS once there is a certificate")
         lines.append(f"    {bind}")
+    if certificates and any(listener.tls for listener in settings.listeners):
+        lines.append("    http-request add-header X-Forwarded-Proto https if { ssl_fc }")
     return "\n".join(lines) + "\n"
+
+
+def _tls(settings: Settings, certificates: Sequence[Certificate]) -> str:
+    """
+    What follows an address with TLS. Many certificates are named by their folder, after the default one.
+    """
+    tls = settings.tls
+    folders = {"folder": settings.certs_dir, "secret": settings.secrets_dir}
+    paths = [os.path.join(folders[each.source], each.file) for each in certificates]
+    words = ["ssl"]
+    if len(paths) > LISTED or sum(map(len, paths)) > LISTED_CHARS:
+        secrets = [path for path, each in zip(paths, certificates) if each.source == "secret"]
+        paths = list(dict.fromkeys([paths[0], *([settings.certs_dir] if len(secrets) < len(paths) else []), *secrets]))
+        paths = paths[:LISTED]
+    for path in paths:
+        words += ["crt", path]
+    words += ["alpn", "h2,http/1.1" if settings.http2 else "http/1.1", "ssl-min-ver", _version(tls.min_version)]
+    if tls.max_version:
+        words += ["ssl-max-ver", _version(tls.max_version)]
+    if tls.ciphers:
+        words += ["ciphers", tls.ciphers]
+    if tls.ca_file:
+        words += ["ca-file", tls.ca_file, "verify", "optional"]
+    words += ["no-tls-tickets"] * (not tls.tickets) + ["strict-sni"] * tls.strict_sni
+    return "".join(f" {word(each)}" for each in words)
+
+
+def _version(name: str) -> str:
+    return "TLSv1.0" if name == "TLSv1" else name
 
 
 def _route(route: Route, backend: str, stems: Names) -> str:
@@ -144,13 +194,14 @@ def _acls(match: Match, stem: str) -> Iterator[tuple[str, bool, list[str] | str]
         yield f"user_agent_{stem}", False, acl_lines(f"user_agent_{stem}", match.user_agents)
 
 
-def _backend(route: Route, name: str, servers: Sequence[ServerAddress]) -> str:
+def _backend(route: Route, name: str, servers: Sequence[ServerAddress], steps: StepsText) -> str:
     destination, service = route.destination, route.service
     lines = ["", f"backend {name}", *balance_lines(service.balance)]
     if destination.server_timeout_s is not None:
         lines.append(f"timeout server {milliseconds(destination.server_timeout_s)}")
     if destination.tunnel_timeout_s is not None:
         lines.append(f"timeout tunnel {milliseconds(destination.tunnel_timeout_s)}")
+    lines += steps.backend(route)
     names = Names()
     for number, server in enumerate(servers):
         called = names.take(service.name if len(servers) == 1 else f"{service.name}_{number}")

@@ -17,10 +17,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from dfproxy.dfp.haproxy import render
 from dfproxy.dfp.reconfigure import read
 from dfproxy.errors import InvalidService
+from dfproxy.model.certificate import Certificate, Source
 from dfproxy.model.listener import Listener
 from dfproxy.model.service import Balance, Route
-from dfproxy.model.settings import Limits, Settings
+from dfproxy.model.settings import Limits, Settings, Tls
 from dfproxy.model.snapshot import Revision, ServerAddress
+from tests.certificates import known
 from tests.requirements import require
 
 GO_DEMO = "serviceName=go-demo&servicePath=/demo&port=8080"
@@ -204,6 +206,59 @@ class TextTests(SynchronousTestCase):
             self.assertTrue(not line or line.strip().startswith((*ours, "backend ")), line)
 
 
+def certificate(file: str, source: Source = "folder") -> Certificate:
+    return Certificate(file, source, b"", b"", "ec", (), "", 0.0)
+
+
+class TlsTests(SynchronousTestCase):
+    """
+    Listeners with TLS.
+    """
+
+    def bind(self, settings: Settings, *certificates: Certificate) -> str:
+        found = "".join(render(settings, (), None, lambda name, index: (), Revision(), certificates=certificates))
+        (line,) = (line for line in found.splitlines() if "18443" in line)
+        return line.strip()
+
+    def test_plain_until_there_is_one(self) -> None:
+        """
+        Without certificates the address stands there plain, as it is.
+        """
+        self.assertEqual(self.bind(SETTINGS), "bind *:18443")
+
+    def test_certificates(self) -> None:
+        """
+        With certificates it names them, the default one first, each where it is, and what is offered.
+        """
+        settings = replace(SETTINGS, certs_dir="/my certs", http2=False)
+        self.assertEqual(
+            self.bind(settings, certificate("b.pem"), certificate("cert-a", "secret")),
+            "bind *:18443 ssl crt /my\\ certs/b.pem crt /run/secrets/cert-a alpn http/1.1 ssl-min-ver TLSv1.2",
+        )
+
+    def test_many(self) -> None:
+        """
+        Of many the folder is named, after the default one: HAProxy takes only so many words in a line.
+        """
+        many = [certificate(f"{number}.pem") for number in range(100)]
+        line = self.bind(replace(SETTINGS, certs_dir="/certs"), *many, certificate("cert-a", "secret"))
+        self.assertIn(" ssl crt /certs/0.pem crt /certs crt /run/secrets/cert-a alpn h2,http/1.1 ", line)
+
+    def test_options(self) -> None:
+        """
+        What the operator chose stands there in HAProxy's words.
+        """
+        tls = Tls("TLSv1", "TLSv1.2", tickets=False, ciphers="A:B", ca_file="/ca.pem", strict_sni=True)
+        line = self.bind(replace(SETTINGS, tls=tls), certificate("a"))
+        self.assertTrue(
+            line.endswith(
+                " ssl-min-ver TLSv1.0 ssl-max-ver TLSv1.2 ciphers A:B ca-file /ca.pem verify optional"
+                " no-tls-tickets strict-sni"
+            ),
+            line,
+        )
+
+
 class HAProxyTests(SynchronousTestCase):
     def check(self, configuration: str) -> None:
         """
@@ -242,3 +297,15 @@ class HAProxyTests(SynchronousTestCase):
             ((route, target),) = routes(f"serviceName=s{number}&port=1&servicePath=/{number}")
             found.append((Route(replace(route.service, balance=balance), route.destination), target))
         self.check(text(found))
+
+    def test_tls(self) -> None:
+        """
+        Listeners with certificates are accepted.
+        """
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        (folder / "a.pem").write_bytes(known("demo.test").bundle)
+        settings = replace(SETTINGS, certs_dir=str(folder), http2=False, tls=Tls(tickets=False))
+        certificates = [certificate("a.pem")]
+        pieces = render(settings, routes(GO_DEMO), None, servers, Revision(), certificates=certificates)
+        self.check("".join(pieces))
