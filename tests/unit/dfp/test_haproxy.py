@@ -200,6 +200,7 @@ class TextTests(SynchronousTestCase):
             "balance ",
             "server ",
             "default",
+            "http-request ",
         )
         body = text(found).split("frontend services\n")[1]
         for line in body.splitlines():
