@@ -17,6 +17,8 @@ from bench.proxies import Proxy
 
 WRK_EXTRA_S = 30
 """Seconds beyond the length of a run after which wrk counts as stuck."""
+LATE_S = 2.0
+"""Seconds after which a request of the steady client that still has no answer at the end counts as failed."""
 
 
 class LoadFailed(Exception):
@@ -168,6 +170,10 @@ async def _ask_steadily(
                 seen["waits"].append((began, time.monotonic() - began))
             else:
                 seen["failed"].append((began, f"answer {head[:20]!r}"))
+        except asyncio.CancelledError:
+            if time.monotonic() - began > LATE_S:
+                seen["failed"].append((began, "no answer when stopped"))
+            raise
         except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
             seen["failed"].append((began, type(error).__name__))
             if writer is not None:

@@ -183,6 +183,8 @@ class Running:
                 time.sleep(0.05)
             if is_ours(pid, self.pid):
                 os.kill(pid, signal.SIGKILL)
+            while is_ours(pid, self.pid):
+                time.sleep(0.005)  # until it takes no time of what is measured next
 
 
 def is_ours(pid: int, session: int) -> bool:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from tests.run import ROOT, run_limited, write_result
@@ -47,6 +48,8 @@ COPIED = (
 )
 LIMIT_S = 120
 """Seconds for one fault; a fault that makes the tests hang is caught by it."""
+UNFAULTED_LIMIT_S = 600
+"""Seconds for all tests that any patch names, without a fault."""
 AT_ONCE = 2
 """Faults tried side by side: one for each core of the CI machine."""
 
@@ -101,9 +104,9 @@ def copy_tree(target: Path) -> None:
             shutil.copy(source, target / name)
 
 
-def run_tests(tree: Path, tests: Iterable[str]) -> tuple[int | None, str]:
+def run_tests(tree: Path, tests: Iterable[str], limit_s: float = LIMIT_S) -> tuple[int | None, str]:
     """
-    Run tests in a copy of the tree.
+    Run tests in a copy of the tree, where hypothesis does not look for the smallest example.
 
     Returns:
         Exit status (None: took too long) and what was printed.
@@ -111,8 +114,8 @@ def run_tests(tree: Path, tests: Iterable[str]) -> tuple[int | None, str]:
     said = tree / "said"
     # The copy comes first on the path, before the editable install of the real tree.
     command = f'exec env PYTHONPATH="{tree}" PYTHONDONTWRITEBYTECODE=1 "$@" > "{said}" 2>&1'
-    trial = (sys.executable, "-m", "twisted.trial", "--temp-directory", str(tree / "trial"), *tests)
-    status, _ = run_limited(("sh", "-c", f'cd "{tree}" && {command}', "sh", *trial), LIMIT_S)
+    trial = (sys.executable, "-m", "tests.mutants.hurried", "--temp-directory", str(tree / "trial"), *tests)
+    status, _ = run_limited(("sh", "-c", f'cd "{tree}" && {command}', "sh", *trial), limit_s)
     return status, said.read_text(errors="replace") if said.exists() else ""
 
 
@@ -142,6 +145,33 @@ def try_mutant(mutant: Mutant) -> tuple[Mutant, str]:
         return mutant, ""
 
 
+def try_unfaulted(tests: Iterable[str], limit_s: float) -> str:
+    """
+    Run tests without a fault.
+
+    Returns:
+        What they printed if they fail or take too long, else "".
+    """
+    with tempfile.TemporaryDirectory(prefix="dfproxy-mutant-") as folder:
+        copy_tree(Path(folder))
+        status, said = run_tests(Path(folder), tests, limit_s)
+    return "" if status == 0 else said or f"ended after {limit_s:g} s"
+
+
+def find_failing(mutants: list[Mutant], pool: ThreadPoolExecutor) -> set[tuple[str, ...]]:
+    """
+    Which tests fail without any fault: of their mutants nothing can be said.
+    """
+    print("some tests fail without any fault; which ones?", flush=True)
+    groups = sorted({mutant.tests for mutant in mutants})
+    failing = set()
+    for tests, said in zip(groups, pool.map(lambda tests: try_unfaulted(tests, LIMIT_S), groups), strict=True):
+        if said:
+            failing.add(tests)
+            print(f"{said[-2000:]}\n{' '.join(tests)}: fail without any fault", flush=True)
+    return failing
+
+
 def main(*beginnings: str) -> int:
     """
     Try all mutants, or those whose name begins as given.
@@ -155,19 +185,14 @@ def main(*beginnings: str) -> int:
     (ROOT / ".results").mkdir(exist_ok=True)
     (ROOT / ".results" / "mutants.jsonl").unlink(missing_ok=True)
     os.environ.pop("DFPROXY_RESULTS", None)
-    tests = sorted({name for mutant in mutants for name in mutant.tests})
-    if tests:
-        with tempfile.TemporaryDirectory(prefix="dfproxy-mutant-") as folder:
-            copy_tree(Path(folder))
-            status, said = run_tests(Path(folder), tests)
-        if status != 0:
-            print(said[-3000:])
-            print("the tests fail without any fault (or took too long): nothing can be said about mutants")
-            write_result("mutants", "mutants: unfaulted", "failed", "the tests fail without any fault")
-            return 1
     missed = 0
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for position, (mutant, wrong) in enumerate(pool.map(try_mutant, mutants), 1):
+        names = sorted({name for mutant in mutants for name in mutant.tests})
+        failing = find_failing(mutants, pool) if names and try_unfaulted(names, UNFAULTED_LIMIT_S) else set()
+        print(f"without a fault: {time.monotonic() - began:.0f} s", flush=True)
+        sound = [mutant for mutant in mutants if mutant.tests not in failing]
+        outcomes = [(mutant, "its tests fail without the fault, too") for mutant in mutants if mutant.tests in failing]
+        for position, (mutant, wrong) in enumerate(chain(outcomes, pool.map(try_mutant, sound)), 1):
             missed += bool(wrong)
             print(f"[{position}/{len(mutants)}] {wrong or 'caught'}: {mutant.name}: {mutant.fault}", flush=True)
             write_result("mutants", f"mutant: {mutant.name}", "failed" if wrong else "passed", wrong)

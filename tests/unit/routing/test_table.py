@@ -234,6 +234,34 @@ class RouteTableTests(SynchronousTestCase):
         self.assertEqual(table.lookup(Request(b"/")), "b#1")
         self.assertEqual(table.lookup(Request(b"/c")), "c#0")
 
+    def test_default_comes_last(self) -> None:
+        """
+        A default service takes nothing that a route takes, whatever else that route asks.
+        """
+        asks = Match(paths=paths(b"/c").paths, headers=((b"x-a", b"1"),))
+        table = table_of(service("a", paths(b"/a"), is_default=True), service("c", asks))
+        self.assertEqual(table.lookup(Request(b"/c", fields=((b"x-a", b"1"),))), "c#0")
+        self.assertEqual(table.lookup(Request(b"/c", fields=((b"x-a", b"2"),))), "a#0")
+
+    def test_all_conditions_count(self) -> None:
+        """
+        Whatever the form of the path, a route is taken only if its other conditions hold too.
+        """
+        for form, value in (
+            ("prefix", b"/abc"),
+            ("exact", b"/abcd"),
+            ("suffix", b"bcd"),
+            ("regex", b"bc+d"),
+            ("length", b"5"),
+        ):
+            pattern = PathPattern(form, value)  # type: ignore[arg-type]  # forms of a loop
+            for hosts in ((), (HostPattern("prefix", b"a.com"),)):
+                asks = Match(paths=(pattern,), hosts=hosts, headers=((b"x-a", b"1"),), local_port=80)
+                table = table_of(service("s", asks))
+                for value_sent, port, found in ((b"1", 80, "s#0"), (b"2", 80, None), (b"1", 81, None)):
+                    request = Request(b"/abcd", b"a.com", local_port=port, fields=((b"x-a", value_sent),))
+                    self.assertEqual(table.lookup(request), found, (form, hosts, value_sent, port))
+
     def test_routes(self) -> None:
         """
         Routes are shown in winning order, destinations of a service together and by index.

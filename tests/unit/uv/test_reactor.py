@@ -64,7 +64,8 @@ class ReactorTests(UvTestCase):
 
     def test_installed(self) -> None:
         """
-        install() makes it the reactor of the process and its loop asyncio's; exits are noticed, SIGTERM ends it.
+        install() makes it the reactor of the process and its loop asyncio's; exits are noticed, also without a pipe
+        that closes, and SIGTERM ends it.
         """
         program = """
 import asyncio, os, signal, sys
@@ -76,7 +77,7 @@ class Child(protocol.ProcessProtocol):
     def processEnded(self, reason):
         print("child", reason.value.exitCode, flush=True)
         os.kill(os.getpid(), signal.SIGTERM)
-reactor.callWhenRunning(reactor.spawnProcess, Child(), "/bin/sh", ["sh", "-c", "exit 3"])
+reactor.callWhenRunning(reactor.spawnProcess, Child(), "/bin/sh", ["sh", "-c", "exit 3"], childFDs={})
 reactor.addSystemEventTrigger("after", "shutdown", print, "stopped")
 reactor.callLater(5, os._exit, 1)
 reactor.run()

@@ -1,0 +1,3 @@
+"""
+Tests of the measuring itself: a figure that cannot be trusted is worse than none.
+"""
