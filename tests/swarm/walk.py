@@ -468,6 +468,22 @@ class Walk:
         self.check("the other node's clients notice nothing", not tally.failed, tally)
         self.check("routes stay on the restarted node", _routes(self._config(self.second)) == _routes(before))
         self.check("all servers are used", True, f"{self.used(3, 30):.1f} s later")
+        took = wait("each replica finds the other by name", self._replicas_known, 90, 0.5)
+        self.say(f"Docker's DNS names both replicas on both nodes: {took:.1f} s later")
+
+    def _replicas_known(self) -> bool:
+        """
+        Whether Docker tells the proxies on both nodes of each other: only then `distribute=true` can reach both.
+        """
+        ask = "import socket; print(len({a[4] for a in socket.getaddrinfo('tasks.proxy_proxy', 1, type=1)}))"
+        counts = []
+        for node in self.nodes:
+            containers = self.tasks("proxy_proxy", node)
+            if len(containers) != 1:
+                return False
+            command = ("exec", containers[0], "python3", "-c", ask)
+            counts.append(self.docker(*command, node=node, show=False).strip())
+        return counts == ["2", "2"]
 
     def labels_gone(self) -> None:
         """
