@@ -4,15 +4,23 @@ TLS clients for the tests: Python's own for many handshakes, OpenSSL's `s_client
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from tests.e2e.proxy import Proxy, free_port
+from tests.certificates import Pair
+from tests.e2e.backends import Backend, answering
+from tests.e2e.proxy import Proxy, ProxyCase, free_port
 from tests.e2e.wire import LIMIT_S, Message, Wire
+
+API = "/v1/docker-flow-proxy"
 
 
 class TlsPort:
@@ -106,3 +114,56 @@ def common_name(certificate: bytes) -> str:
     """
     (attribute,) = x509.load_der_x509_certificate(certificate).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(attribute.value)
+
+
+class TlsCase(ProxyCase):
+    """
+    A proxy of its own for each test, since certificates cannot be taken away by a call; or one for all of a class.
+
+    Attributes:
+        shared: one for all.
+        further: options.
+        certificates: what its folder holds at the start, by file name.
+        environment: variables.
+        tls: its port with TLS.
+    """
+
+    shared = False
+    further: tuple[str, ...] = ()
+    certificates: dict[str, bytes] = {}
+    environment: dict[str, str] = {}
+
+    def setUp(self) -> None:
+        """
+        See that the proxy runs.
+        """
+        if self.shared:
+            known = type(self).__dict__.get("_made")
+            if known is None:
+                known = type(self)._made = self._make(Path(tempfile.mkdtemp(prefix="dfproxy-certs-")))
+                atexit.register(shutil.rmtree, known[0], True)
+            self.folder, port, self.options = known
+            super().setUp()
+        else:
+            folder = Path(self.mktemp()).absolute()
+            folder.mkdir()
+            self.folder, port, self.options = self._make(folder)
+            self.proxy = Proxy(*self.options, workers=self.workers, environment=self.environment)
+            self.addCleanup(lambda: self.proxy.end())
+            self._logged = 0
+            self.addCleanup(self._look_at_log)
+        self.tls = TlsPort(self.proxy, port)
+
+    def _make(self, folder: Path) -> tuple[Path, int, tuple[str, ...]]:
+        for name, content in self.certificates.items():
+            (folder / name).write_bytes(content)
+        port, options = port_options()
+        return folder, port, (*options, "--certs-dir", str(folder), *self.further)
+
+    def put(self, file: str, pair: Pair) -> None:
+        self.assertEqual(self.tls.put(file, pair.bundle), 200)
+
+    def served(self, **parameters: str) -> Backend:
+        backend = self.backend(answering(b"hello"))
+        self.proxy.publish("s", backend, **parameters)
+        return backend
