@@ -168,9 +168,8 @@ class ProxyService(TwistedService):
         self.swarm = SwarmListener(reactor, settings, self._asks, self.names, self._certifying, self._read)
         self._remembered: Remembered | None = None
         if self._state is not None:
-            folder, in_thread = self._state.folder, self._state.in_thread
-            version = lambda: (self.names.epoch, self.swarm.owned())  # noqa: E731  short
-            self._remembered = Remembered(folder, reactor, in_thread, version, self._known)
+            news = lambda: (self.names.epoch, self.swarm.owned())  # noqa: E731  short
+            self._remembered = Remembered(self._state.folder, reactor, self._state.in_thread, news, self._known)
         self._begun = self._complete = self._ending = False
         self.api_port: IListeningPort | None = None
         self._quarantined: dict[str, str] = {}
@@ -214,10 +213,12 @@ class ProxyService(TwistedService):
         Read the files of certificates while we may; no worker ever serves without them.
         """
         found = self._files.first()
+        change = self.publisher.begin_with(found)
         if self._workers is not None:
-            self._workers.begin_with(self.publisher.begin_with(found))
-        elif found:
-            self.publisher.publish((), found).addErrback(
+            self._workers.begin_with(change)
+        elif self.local is not None and found:
+            # Not by way of the publisher: what is durable is not read yet.
+            self.local.prepare(change).addCallback(lambda _: self.data_plane.commit(change.revision)).addErrback(
                 lambda failure: log.error("certificates are not used: {why}", why=failure.getErrorMessage())
             )
         for word in self.settings.tls.unheeded:
