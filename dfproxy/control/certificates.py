@@ -16,6 +16,7 @@ import secrets
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Generator
 from contextlib import suppress
+from hashlib import sha256
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -25,7 +26,7 @@ from zope.interface import implementer
 from dfproxy.dfp.reading import DIGEST, Reading
 from dfproxy.errors import InvalidCertificate, InvalidService, Problem, Refused
 from dfproxy.interfaces import IPublisher
-from dfproxy.model.certificate import Certificate
+from dfproxy.model.certificate import Certificate, identity
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Revision, Snapshot
 from dfproxy.tls.pem import read_bundle
@@ -99,7 +100,7 @@ class Certificates:
         """
         read = []
         for file, content in bundles:
-            certificate = yield self._run(checked, file, content)
+            certificate = self._known(file, content) or (yield self._run(checked, file, content))
             read.append((certificate, content))
         revision: Revision = yield self.publish((), read)
         return revision
@@ -115,7 +116,7 @@ class Certificates:
             return
         file, content = reading.certificate
         try:
-            certificate = checked(file, content)
+            certificate = self._known(file, content) or checked(file, content)
         except InvalidCertificate as error:
             raise InvalidService((Problem("serviceCert", "", str(error)),)) from error
         self._forget((reading.name, certificate.digest))
@@ -123,6 +124,13 @@ class Certificates:
         self._brought_bytes += len(content)
         while self._brought_bytes > BROUGHT_BYTES:
             self._forget(next(iter(self._brought)))
+
+    def _known(self, file: str, content: bytes) -> Certificate | None:
+        """
+        The certificate in force if this is its content: listeners announce again and again, and checking takes time.
+        """
+        present = self._publisher.snapshot.certificates.get(identity("folder", file))
+        return present if present is not None and present.digest == sha256(content).hexdigest() else None
 
     def brought_by(self, services: tuple[Service, ...]) -> list[tuple[str, str]]:
         """

@@ -4,6 +4,8 @@ Bundles: what is read of them, and why some cannot serve.
 
 from __future__ import annotations
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateNumbers
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -122,6 +124,19 @@ class RefusedTests(SynchronousTestCase):
         self.refused(
             known("demo.test").certificate + known("demo.test", kind="rsa").key, "does not belong to its certificate"
         )
+
+    def test_forged_key(self) -> None:
+        """
+        An RSA key whose numbers do not fit together is refused, unless it comes from a file of the machine's owner.
+        """
+        pair = make("demo.test", kind="rsa")
+        numbers = pair.parts[1].private_numbers()
+        forged = RSAPrivateNumbers(
+            numbers.p, numbers.q, numbers.d - 2, numbers.dmp1, numbers.dmq1, numbers.iqmp, numbers.public_numbers
+        ).private_key(unsafe_skip_rsa_key_validation=True)
+        key = forged.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        self.refused(pair.certificate + key, "its private key cannot be read")
+        self.assertEqual(read_bundle("x", "folder", pair.certificate + key, trusted=True).names, ("demo.test",))
 
     def test_wrong_order(self) -> None:
         """
