@@ -33,6 +33,7 @@ from dfproxy.model.ending import (
 )
 from dfproxy.upstream.http1 import ServerConnection
 from dfproxy.upstream.live import LiveBackend, LiveServer
+from dfproxy.upstream.pool import take_for_once
 from dfproxy.wire.framing import CHUNKED, chunk
 from dfproxy.wire.h1 import RequestHead, ResponseHead, trailer_fields
 
@@ -243,12 +244,12 @@ class Exchange:
             except Exception:  # noqa: BLE001  as above
                 backend.balancer_failed()
         idle: list[ServerConnection] = server.idle
-        while idle:
-            connection = idle.pop()
-            if self.request.method in IDEMPOTENT or connection.is_fresh():
+        if idle:
+            once = self.request.method not in IDEMPOTENT
+            connection = take_for_once(server, self.traffic.deadlines.now) if once else idle.pop()
+            if connection is not None:
                 self._send(connection)
                 return
-            connection.close_idle()
         self.traffic.connector.connect(server, self)
 
     def connected(self, connection: ServerConnection) -> None:

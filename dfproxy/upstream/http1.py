@@ -39,10 +39,9 @@ from dfproxy.upstream.live import LiveServer
 from dfproxy.wire.framing import CHUNKED, NO_BODY, UNTIL_CLOSE, ChunkedDecoder, ChunkError
 from dfproxy.wire.h1 import ResponseHead, response_head
 
-FRESH_S = 1.0
+EARLY_S = 1.0
 """
-A request that may not be repeated takes a kept connection only if it was used this many seconds ago or less: servers
-close idle connections after seconds, and a POST that meets that moment is lost.
+A server that closes a kept connection within so many seconds of its answer, without having said so, closes early.
 """
 
 
@@ -135,6 +134,8 @@ class ServerConnection(Protocol):
         deadline: when it is too late (`Expiring`).
         watched: looked at by the wheel.
         writing_held: the server does not read, so we send no more for now.
+        answers: complete ones that it has given.
+        ended_at: when the last one ended, in seconds of the wheel; -1.0: it was never kept.
     """
 
     __slots__ = (
@@ -142,15 +143,15 @@ class ServerConnection(Protocol):
         "_buffer",
         "_deadlines",
         "_decoder",
-        "_ended_at",
         "_exchange",
         "_interims",
         "_keep_alive",
         "_limits",
         "_request_sent",
-        "_served",
         "_unsent",
+        "answers",
         "deadline",
+        "ended_at",
         "left",
         "on_made",
         "reading_held",
@@ -181,8 +182,8 @@ class ServerConnection(Protocol):
         self._keep_alive = False
         self._request_sent = False
         self._decoder: ChunkedDecoder | None = None
-        self._served = False
-        self._ended_at = -1.0  # never kept
+        self.answers = 0
+        self.ended_at = -1.0
         self._interims = 0
         self.reading_held = False
         self.writing_held = False
@@ -266,12 +267,10 @@ class ServerConnection(Protocol):
 
     # --- the pool's side -------------------------------------------------------------------------------------
 
-    def is_fresh(self) -> bool:
+    def is_quiet(self) -> bool:
         """
-        Whether an idle connection can be used for a request that may not be repeated.
+        Whether nothing has come on it, not even its end.
         """
-        if self._deadlines.now - self._ended_at > FRESH_S or self.server.closes_early:
-            return False
         waiting = select.poll()
         try:
             waiting.register(self.transport.getHandle().fileno(), select.POLLIN)
@@ -290,7 +289,7 @@ class ServerConnection(Protocol):
             self._close()
             return
         self.state = _IDLE
-        self._ended_at = now
+        self.ended_at = now
         self.deadline = now + self._limits.idle_upstream_s
         idle.append(self)
 
@@ -476,7 +475,7 @@ class ServerConnection(Protocol):
         The answer is complete: to the pool, or closed.
         """
         self._exchange = None
-        self._served = True
+        self.answers += 1
         self.left = 0
         if self._keep_alive and not self.reading_held and not self.writing_held:
             self.keep()
@@ -485,7 +484,7 @@ class ServerConnection(Protocol):
 
     def _failed(self, ending: Ending) -> None:
         exchange, self._exchange = self._exchange, None
-        fresh = ending is SERVER_CLOSED and self._ended_at >= 0 and not self._buffer and not self._interims
+        fresh = ending is SERVER_CLOSED and self.ended_at >= 0 and not self._buffer and not self._interims
         self._close(abort=True)
         if exchange is not None:
             exchange.answer_failed(ending, fresh)
@@ -495,7 +494,7 @@ class ServerConnection(Protocol):
             self.server.idle.remove(self)
         except ValueError:
             return  # taken out by whoever closes it
-        if self._served and self._deadlines.now - self._ended_at < FRESH_S:
+        if self.answers and self._deadlines.now - self.ended_at < EARLY_S:
             self.server.closes_early = True
 
     def _close(self, abort: bool = False) -> None:

@@ -47,6 +47,7 @@ class LiveServer(Tally):
         idle: kept connections, the last used at the end.
         present: it is in the backend's membership.
         busiest: most exchanges at once since `busiest_since`: so many connections are worth keeping.
+        keeps: it has been seen to keep connections that had given several answers.
         closes_early: it was seen to close a kept connection within a second of an answer, without saying so.
     """
 
@@ -58,6 +59,7 @@ class LiveServer(Tally):
         "elsewhere",
         "host",
         "idle",
+        "keeps",
         "name",
         "port",
         "present",
@@ -77,6 +79,7 @@ class LiveServer(Tally):
         self.idle: list[Any] = []  # `ServerConnection`; its module imports this one
         self.present = True
         self.closes_early = False
+        self.keeps = False
         self.busiest = 0
         self.busiest_since = 0.0
 

@@ -292,6 +292,7 @@ class AttemptTests(DialogueCase):
         self.talk(
             *asks,
             *answers,
+            waits(0.3),
             client.sends(*POST, body="ab"),
             server.gets(*POST, FORWARDED, body="ab"),
             server.closes(),

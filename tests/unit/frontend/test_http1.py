@@ -343,6 +343,7 @@ class BodyTests(DialogueCase):
             server.gets_chunked(*CHUNKED_POST, CHUNKED, FORWARDED, body=body, trailers="X-Sum: 1"),
             server.sends("HTTP/1.1 200 OK", CHUNKED, body=chunks, cuts=cuts(len(chunks))),
             client.gets_chunked("HTTP/1.1 200 OK", CHUNKED, body=body, trailers="X-Sum: 1"),
+            waits(0.3),
             client.sends(*POST, body=b"abcdefGET /x HTTP/1.1\r\nHost: a.test\r\n\r\n", cuts=cuts(60)),
             server.gets(*POST, FORWARDED, body="abcdef"),
             server.sends("HTTP/1.1 200 OK", "Content-Length: 16", body=body, cuts=cuts(16)),
