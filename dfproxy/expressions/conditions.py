@@ -1,7 +1,7 @@
 """
 Conditions: `if { path_beg /x } !{ ssl_fc } or { src 10.0.0.0/8 }`, `unless ...`.
 
-A test that cannot be evaluated (nothing found, a text too long for its regular expression) does not hold.
+What cannot be evaluated (nothing found, a text too long for its regular expression) does not match, so that `!` holds.
 
 Source: HAProxy manual 7.1 (ACL basics), 7.2 (conditions), 7.4 (predefined ACLs).
 """

@@ -1,0 +1,178 @@
+"""
+Which answers are compressed, and that they stay what they were.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from dfproxy.errors import InvalidRoute
+from dfproxy.exchange.compression import Compressing, Compressor, accepts
+from dfproxy.model.steps import Compression, Steps
+from dfproxy.wire.h1 import RequestHead, ResponseHead, request_head, response_head
+from tests.dialogue import FORWARDED, DialogueCase, client, server
+from tests.unit.exchange.steps import route_has
+
+
+def request(*fields: str, line: str = "GET / HTTP/1.1") -> RequestHead:
+    found = request_head("\r\n".join([line, "Host: a", *fields, "", ""]).encode(), 0, 65536, 100)
+    assert found is not None
+    return found[0]
+
+
+def answer(*fields: str, status: int = 200) -> ResponseHead:
+    text = "\r\n".join([f"HTTP/1.1 {status} x", "Content-Length: 100", *fields, "", ""])
+    found = response_head(text.encode(), False, 65536, 100)
+    assert found is not None
+    return found[0]
+
+
+GZIP = Compressor(Compression("gzip", ("text/html", "application/json")))
+ACCEPTS = "Accept-Encoding: gzip"
+HTML = "Content-Type: Text/HTML; charset=utf-8"
+
+
+class DecisionTests(SynchronousTestCase):
+    """
+    Whether.
+    """
+
+    def wanted(self, *fields: str, status: int = 200, asked: RequestHead | None = None) -> bool:
+        return GZIP.begin(asked or request(ACCEPTS), answer(*fields, status=status), (b"x",), False) is not None
+
+    def test_yes(self) -> None:
+        """
+        A type that is listed, a status with a body, a client that accepts it.
+        """
+        self.assertTrue(self.wanted(HTML))
+        self.assertTrue(self.wanted("Content-Type: application/json", status=203))
+
+    def test_no(self) -> None:
+        """
+        Other types, statuses, answers that are encoded already or must not be changed, requests for the head only.
+        """
+        self.assertFalse(self.wanted())
+        self.assertFalse(self.wanted("Content-Type: text/css"))
+        self.assertFalse(self.wanted("Content-Type: multipart/x"))
+        self.assertFalse(self.wanted(HTML, "Content-Encoding: br"))
+        self.assertFalse(self.wanted(HTML, "Cache-Control: private, No-Transform"))
+        for status in (204, 206, 304, 404, 500):
+            self.assertFalse(self.wanted(HTML, status=status), status)
+        self.assertFalse(self.wanted(HTML, asked=request(ACCEPTS, line="HEAD / HTTP/1.1")))
+        self.assertFalse(self.wanted(HTML, asked=request(ACCEPTS, line="GET / HTTP/1.0")))
+        self.assertFalse(self.wanted(HTML, asked=request()))
+        self.assertIsNone(GZIP.begin(request(ACCEPTS), answer(HTML), (), True))
+
+    def test_accepting(self) -> None:
+        """
+        By name or by `*`, unless the quality is 0; old browsers lie.
+        """
+        for fields, wanted in (
+            (("Accept-Encoding: br, GZIP;q=0.5",), True),
+            (("Accept-Encoding: gzip;q=0",), False),
+            (("Accept-Encoding: gzip;q=0.000, *",), False),
+            (("Accept-Encoding: *",), True),
+            (("Accept-Encoding: *;q=0",), False),
+            (("Accept-Encoding: deflate",), False),
+            (("Accept-Encoding: br", "Accept-Encoding: gzip"), True),
+            ((ACCEPTS, "User-Agent: Mozilla/4.0"), False),
+        ):
+            self.assertIs(accepts(request(*fields), b"gzip"), wanted, fields)
+
+    def test_head(self) -> None:
+        """
+        The length goes, the coding is said, caches are told; a strong ETag becomes a weak one.
+        """
+        head = answer(HTML, 'ETag: "x"', "Vary: Cookie")
+        GZIP.begin(request(ACCEPTS), head, (), False)
+        self.assertEqual(
+            head.kept.split(b"\r\n")[:-1],
+            [HTML.encode(), b"Vary: Cookie", b'ETag: W/"x"', b"Content-Encoding: gzip", b"Vary: Accept-Encoding"],
+        )
+        again = answer(HTML, 'ETag: W/"x"', "Vary: Accept-Encoding")
+        GZIP.begin(request(ACCEPTS), again, (), False)
+        self.assertEqual(again.kept.count(b"Vary"), 1)
+        self.assertIn(b'ETag: W/"x"', again.kept)
+
+    def test_unknown(self) -> None:
+        """
+        Algorithms that are none refuse the change.
+        """
+        self.assertRaises(InvalidRoute, Compressor, Compression("zstd"))
+
+
+class BodyTests(SynchronousTestCase):
+    """
+    What comes out.
+    """
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.lists(st.binary(max_size=300), max_size=5), st.binary(max_size=300))
+    def test_same(self, pieces: list[bytes], last: bytes) -> None:
+        """
+        Uncompressed again it is what it was, and nothing stays behind on the way.
+        """
+        for bits in (31, 15, -15):
+            body, reader = Compressing(bits), zlib.decompressobj(bits)
+            for piece in pieces:
+                made = b"".join(reader.decompress(part) for part in body.feed([piece]))
+                self.assertEqual(made, piece)
+            made = b"".join(reader.decompress(part) for part in body.finish([last])) + reader.flush()
+            self.assertEqual(made, last)
+
+
+class DialogueTests(DialogueCase):
+    """
+    On the way.
+    """
+
+    def test_whole(self) -> None:
+        """
+        A body that is there with its head has a length again.
+        """
+        body = b"hello " * 100
+        packed = Compressing(31).finish([body])[0]
+        self.assertEqual(gzip.decompress(packed), body)
+        self.talk(
+            route_has(Steps(compression=Compression("gzip"))),
+            client.sends("GET / HTTP/1.1", "Host: a.test", ACCEPTS),
+            server.gets("GET / HTTP/1.1", "Host: a.test", ACCEPTS, FORWARDED),
+            server.sends("HTTP/1.1 200 OK", "Content-Length: 600", body=body),
+            client.gets(
+                "HTTP/1.1 200 OK",
+                "Content-Encoding: gzip",
+                "Vary: Accept-Encoding",
+                f"Content-Length: {len(packed)}",
+                body=packed,
+            ),
+        )
+
+    def test_in_pieces(self) -> None:
+        """
+        A longer one goes in chunks, each as soon as it comes; the connection is used again.
+        """
+        body = Compressing(31)
+        first, last = body.feed([b"he"]), body.finish([b"llo"])
+        self.talk(
+            route_has(Steps(compression=Compression("gzip"))),
+            client.sends("GET / HTTP/1.1", "Host: a.test", ACCEPTS),
+            server.gets("GET / HTTP/1.1", "Host: a.test", ACCEPTS, FORWARDED),
+            server.sends("HTTP/1.1 200 OK", "Content-Length: 5", body="he"),
+            server.sends(b"llo"),
+            client.gets_chunked(
+                "HTTP/1.1 200 OK",
+                "Content-Encoding: gzip",
+                "Vary: Accept-Encoding",
+                "Transfer-Encoding: chunked",
+                body=b"".join([*first, *last]),
+            ),
+            client.sends("GET / HTTP/1.1", "Host: a.test"),
+            server.gets("GET / HTTP/1.1", "Host: a.test", FORWARDED),
+            server.sends("HTTP/1.1 200 OK", "Content-Length: 2", body="hi"),
+            client.gets("HTTP/1.1 200 OK", "Content-Length: 2", body="hi"),
+        )
