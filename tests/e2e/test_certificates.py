@@ -206,6 +206,74 @@ class ServiceCertificateTests(TlsCase):
         self.assertNotIn("x", json.loads(self.proxy.ask(f"{API}/config?type=json")[1]))
 
 
+class Telling:
+    """
+    A server of JSON: whatever it is asked it answers the same.
+
+    Args:
+        answer: what.
+        host: where it listens.
+        port: 0: any that is free.
+
+    Attributes:
+        port: where it listens.
+    """
+
+    def __init__(self, answer: object, host: str = "127.0.0.1", port: int = 0) -> None:
+        body = json.dumps(answer).encode()
+
+        class Answering(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                """
+                Silence.
+                """
+
+        self._server = ThreadingHTTPServer((host, port), Answering)
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def close(self) -> None:
+        """
+        End it.
+        """
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class ListenerTests(TlsCase):
+    """
+    A swarm listener whose service brings a certificate.
+    """
+
+    def setUp(self) -> None:
+        bundle = known("listed.test").bundle.decode().replace("\n", "\\n")
+        listed = [
+            {"serviceName": "l", "serviceDomain": "listed.test", "port": "80", "serviceCert": bundle},
+            {"serviceName": "bad", "serviceDomain": "bad.test", "port": "80", "serviceCert": "rubbish"},
+        ]
+        listener = Telling(listed)
+        self.addCleanup(listener.close)
+        self.further = ("--listener-address", f"127.0.0.1:{listener.port}", "--resolve", "l=127.0.0.1")
+        super().setUp()
+
+    def test_listed(self) -> None:
+        """
+        It is in force with the service; one that cannot serve leaves out only its own service.
+        """
+        until(lambda: os.listdir(self.folder) == ["listed.test"])
+        self.assertEqual(self.tls.shown("listed.test"), "listed.test")
+        self.proxy.wait_for_log("holds no certificate")
+        self.assertEqual(list(json.loads(self.proxy.ask(f"{API}/config?type=json")[1])), ["l"])
+
+
 class SiblingTests(ProxyCase):
     """
     A new replica and those that are there.
@@ -226,26 +294,8 @@ class SiblingTests(ProxyCase):
             ],
         }
 
-        class Sibling(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = json.dumps(listed).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                """
-                Silence.
-                """
-
         api = free_port("127.0.0.2")
-        server = ThreadingHTTPServer(("127.0.0.2", api), Sibling)
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        self.addCleanup(serving.join)
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
+        self.addCleanup(Telling(listed, "127.0.0.2", api).close)
         port, options = port_options()
         folder = Path(self.mktemp()).absolute()
         self.proxy = proxy = Proxy(
