@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ PACKAGES = {
     "dockerd": "docker.io",
     "debootstrap": "debootstrap",
     "ip": "iproute2",
+    "setpriv": "util-linux",
     "unshare": "util-linux",
     "nsenter": "util-linux",
     "iptables": "iptables",
@@ -42,6 +44,11 @@ Programs, and Debian's packages with them.
 MEMORY_MIB = 1500
 """
 What two Docker daemons, two proxies and ten small servers need, in MiB of memory.
+"""
+
+GONE_S = 15.0
+"""
+How long the end of everything may take, in seconds.
 """
 
 
@@ -69,20 +76,43 @@ def workplace() -> Iterator[Path]:
     """
     A folder for daemons, and control groups named like it; both gone afterwards.
     """
-    folder = Path(tempfile.mkdtemp(prefix="dfproxy-swarm-"))
+    for place in (Path(tempfile.gettempdir()), *Path("/sys/fs/cgroup").iterdir()):
+        # Of runs that were killed: their number is nobody's any more.
+        for stale in place.glob("dfproxy-swarm-*-*"):
+            if not Path("/proc", stale.name.split("-")[2]).exists():
+                remains(Path(tempfile.gettempdir(), stale.name))
+    folder = Path(tempfile.mkdtemp(prefix=f"dfproxy-swarm-{os.getpid()}-"))
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
-            ours = hierarchy / folder.name
-            if ours.is_dir():
-                inner = sorted((path for path in ours.rglob("*") if path.is_dir()), reverse=True)
-                for group in (*inner, ours):
-                    try:
-                        group.rmdir()
-                    except OSError as error:
-                        print(f"{group} stays: {error.strerror}", flush=True)
+        # What was killed takes a moment to go.
+        deadline = time.monotonic() + GONE_S
+        while left := remains(folder):
+            if time.monotonic() > deadline:
+                print(f"these stay: {', '.join(map(str, left))}", flush=True)
+                break
+            time.sleep(0.2)
+
+
+def remains(folder: Path) -> list[Path]:
+    """
+    Remove the folder and the control groups of its name.
+
+    Returns:
+        What could not be removed.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    left = [folder] if folder.exists() else []
+    for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
+        ours = hierarchy / folder.name
+        if ours.is_dir():
+            inner = sorted((path for path in ours.rglob("*") if path.is_dir()), reverse=True)
+            for group in (*inner, ours):
+                try:
+                    group.rmdir()
+                except OSError:
+                    left.append(group)
+    return left
 
 
 def apart(folder: Path, module: str, *arguments: str) -> int:
@@ -90,6 +120,8 @@ def apart(folder: Path, module: str, *arguments: str) -> int:
     Run a module in namespaces of its own; all that it started has ended when this returns.
     """
     command = (
+        # Also if this program is killed so that it cannot do anything about it.
+        *("setpriv", "--pdeathsig", "KILL"),
         *("unshare", "--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"),
         *(sys.executable, "-m", module, str(folder), *arguments),
     )

@@ -160,10 +160,11 @@ class Api(BaseHTTPRequestHandler):
         Three of its calls.
         """
         verb = self.path.partition("?")[0].removeprefix("/v1/docker-flow-swarm-listener/")
-        status, answer = 200, {"Status": "OK"}
+        status = 200
+        answer: Any = {"Status": "OK"}
         if verb == "get-services":
             try:
-                answer: Any = [parameters for parameters, runs in look(self.listener.label).values() if runs]
+                answer = [parameters for parameters, runs in look(self.listener.label).values() if runs]
             except (OSError, ValueError):
                 status, answer = 500, {"Status": "NOK"}
         elif verb == "notify-services":

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Self
 
 PATH = "/demo/hello"
 READY = "/v1/docker-flow-proxy/ready"
@@ -118,7 +119,7 @@ class Load:
         ]
         self._threads = [threading.Thread(target=self._run, args=part, daemon=True) for part in self._parts]
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         self._began = time.monotonic()
         for thread in self._threads:
             thread.start()

@@ -6,7 +6,8 @@ The walk: what an operator does with the proxy on a Swarm, step by step, each wi
 Runs in namespaces of its own, started by `tests.swarm.__main__`. A step that fails is printed and recorded as a failed
 result, and the next one goes on.
 
-What this machine cannot show: see `NOT_SHOWN`.
+What this machine cannot show: see `NOT_SHOWN`. Long, but one thing: the steps are one story, each begins where the last
+one ended.
 """
 
 from __future__ import annotations
