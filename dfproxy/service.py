@@ -25,6 +25,7 @@ from dfproxy.exchange.passwords import Verifier
 from dfproxy.exchange.steps import Tools
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.expressions.subject import Surroundings
+from dfproxy.frontend.errorpages import read_pages
 from dfproxy.frontend.logfile import LogFile, stamp
 from dfproxy.frontend.resource import ReverseProxyResource
 from dfproxy.frontend.site import ProxySite as Site
@@ -62,6 +63,7 @@ def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> Lo
     if settings.access_log:
         file = LogFile(settings.access_log)
         access_log = AccessLog(settings.access_log_format, file.write, time.time, stamp)
+    traffic.pages = read_pages(settings.errorfiles_dir)
     traffic = Traffic(reactor, reactor, settings.limits, time.perf_counter, access_log)
     current = Current()
     site = Site(ReverseProxyResource(lookup=lambda request: current.table.lookup(request), traffic=traffic))

@@ -153,6 +153,11 @@ OPTIONS: tuple[Option, ...] = (
         "secrets-dir", "SECRETS_DIR", "DIR", "/run/secrets", FILES, "folder of secrets", kinds.path, "secrets_dir"
     ),
     Option(
+        "errorfiles", "ERRORFILES", "DIR", "/errorfiles", FILES,
+        "folder of error pages: 503.http and its like, raw answers",
+        kinds.path, "errorfiles_dir",
+    ),
+    Option(
         "plugins", "PLUGINS", "DIR", "", FILES, "folder with strategies, orders and conditions; repeatable", kinds.path,
         "plugin_dirs", repeats=":",
     ),

@@ -4,7 +4,7 @@ What all exchanges of one process share: reactor, limits, clocks, counters.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 
@@ -34,6 +34,7 @@ class Traffic:
         pipes: for splicing.
         splice: large bodies may go from socket to socket in the kernel.
         draining: no new request on connections; answers close them.
+        pages: the operator's own error pages: status to head and body.
         nested: answers of our own that are being given, one from within the other.
     """
 
@@ -48,6 +49,7 @@ class Traffic:
         "limits",
         "monotonic",
         "nested",
+        "pages",
         "pipes",
         "reactor",
         "splice",
@@ -74,6 +76,7 @@ class Traffic:
         self.pipes = Pipes()
         self.draining = False
         self.nested = 0
+        self.pages: Mapping[int, tuple[bytes, bytes]] = {}
 
     def touch(self, tally: Tally) -> None:
         """

@@ -6,6 +6,16 @@ Source: DFP's error files (contract: `Cache-Control: no-cache`, `Connection: clo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+Pages = Mapping[int, tuple[bytes, bytes]]
+"""
+Status to head and body of the operator's own answers (`dfproxy.frontend.errorpages`).
+"""
+
+NO_PAGES: Pages = MappingProxyType({})
+
 REASONS = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -55,19 +65,21 @@ _HEADS = {status: _head(status) for status in REASONS}
 _BODIES = {status: _body(status) for status in REASONS}
 
 
-def answer(status: int, bodiless: bool = False) -> bytes:
+def answer(status: int, bodiless: bool = False, pages: Pages = NO_PAGES) -> bytes:
     """
     A complete refusal for an HTTP/1 client; the connection is to be closed after it.
 
     Args:
         status: one of `REASONS`.
         bodiless: the request was HEAD.
+        pages: the operator's own.
     """
-    return _HEADS[status] if bodiless else _HEADS[status] + _BODIES[status]
+    head, body = pages.get(status) or (_HEADS[status], _BODIES[status])
+    return head if bodiless else head + body
 
 
-def page(status: int) -> bytes:
+def page(status: int, pages: Pages = NO_PAGES) -> bytes:
     """
     Only the HTML page of a refusal.
     """
-    return _BODIES[status]
+    return pages[status][1] if status in pages else _BODIES[status]

@@ -543,7 +543,8 @@ class Http1Session(Protocol):
         request = self._request if self.state is _EXCHANGE else None
         if not counted:
             note_refusal(self._traffic, request, (self._client_host, self._client_port), status)
-        self.transport.write(answer(status, request is not None and request.method == b"HEAD"))
+        bodiless = request is not None and request.method == b"HEAD"
+        self.transport.write(answer(status, bodiless, self._traffic.pages))
         if request is None:
             self._left = CHUNKED  # nobody knows what follows
         self._close_after_answer()

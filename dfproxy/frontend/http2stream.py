@@ -14,6 +14,7 @@ from typing import Protocol as Interface
 from dfproxy.deadlines import NEVER, Deadlines
 from dfproxy.exchange.exchange import Exchange
 from dfproxy.frontend.answers import page
+from dfproxy.frontend.errorpages import media_type
 from dfproxy.frontend.http1 import LINGER_S, Frontend
 from dfproxy.model.ending import CLIENT_GONE, CLIENT_STALLED, REQUEST_BODY_TIMEOUT, Ending
 from dfproxy.transport import Stream
@@ -294,12 +295,13 @@ class Http2Stream(StreamState):
 
     def _answer(self, status: int) -> None:
         self._responding = True
-        text = page(status)
+        pages = self._session.frontend.traffic.pages
+        text = page(status, pages)
         fields: list[Field] = [
             (b":status", b"%d" % status, False),
             (b"content-length", b"%d" % len(text), False),
             (b"cache-control", b"no-cache", False),
-            (b"content-type", b"text/html", False),
+            (b"content-type", media_type(pages, status), False),
         ]
         if self._request.method == b"HEAD":
             self._session.side.headers(self, fields, True)

@@ -27,7 +27,8 @@ from dfproxy.exchange.downstream import Downstream
 from dfproxy.exchange.exchange import Exchange
 from dfproxy.exchange.redirects import Elsewhere
 from dfproxy.exchange.traffic import Traffic
-from dfproxy.frontend.answers import page
+from dfproxy.frontend.answers import Pages, page
+from dfproxy.frontend.errorpages import media_type
 from dfproxy.interfaces import IRequest
 from dfproxy.model.ending import Ending
 from dfproxy.model.match import Match
@@ -111,11 +112,11 @@ class ReverseProxyResource(TwistedReverseProxyResource):
         try:
             head = _head_of(request)
         except ClientProtocolError as error:
-            return _refuse(request, error.status)
-        downstream = _Rendered(request)
+            return _refuse(request, error.status, self.traffic.pages)
+        downstream = _Rendered(request, self.traffic.pages)
         exchange = self.exchange(downstream, head)
         if exchange is None:
-            return _refuse(request, 503)
+            return _refuse(request, 503, self.traffic.pages)
         assert request.content is not None
         body = request.content.read()
         downstream.start(exchange)
@@ -139,11 +140,11 @@ def _length(body: bytes) -> bytes:
     return b"Content-Length: %d\r\n" % len(body)
 
 
-def _refuse(request: Request, status: int) -> bytes:
+def _refuse(request: Request, status: int, pages: Pages) -> bytes:
     request.setResponseCode(status)
-    request.setHeader(b"content-type", b"text/html")
+    request.setHeader(b"content-type", media_type(pages, status))
     request.setHeader(b"cache-control", b"no-cache")
-    return page(status)
+    return page(status, pages)
 
 
 def _head_of(request: Request) -> RequestHead:
@@ -178,8 +179,9 @@ class _Rendered:
     The client's side of a request that twisted.web owns (`Downstream`).
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, pages: Pages) -> None:
         self._request = request
+        self._pages = pages
         self._exchange: Exchange | None = None
 
     def start(self, exchange: Exchange) -> None:
@@ -220,7 +222,7 @@ class _Rendered:
         self._finish()
 
     def refuse(self, ending: Ending) -> None:
-        self.body([_refuse(self._request, ending.status)])
+        self.body([_refuse(self._request, ending.status, self._pages)])
         self._finish()
 
     def cut(self) -> None:

@@ -114,6 +114,7 @@ class Settings:
         state_dir: where durable state goes.
         certs_dir: folder of certificates.
         secrets_dir: folder of secrets.
+        errorfiles_dir: folder of error pages.
         plugin_dirs: folders with further strategies, orders and conditions.
         balance: strategy of services that name none.
         route_order: which order decides between routes.
@@ -152,6 +153,7 @@ class Settings:
     state_dir: str = ""
     certs_dir: str = "/certs"
     secrets_dir: str = "/run/secrets"
+    errorfiles_dir: str = "/errorfiles"
     plugin_dirs: tuple[str, ...] = ()
     balance: Balance = Balance()
     route_order: str = "dfp"
