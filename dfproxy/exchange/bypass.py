@@ -42,13 +42,9 @@ class Passed(Protocol):
         """
 
 
-class Bypass:
+class _Passage:
     """
-    One answer on its way past us.
-
-    Args:
-        exchange: whose answer it is.
-        connection: where it comes from; its `left` bytes are all still to come.
+    One body on its way past us.
     """
 
     __slots__ = ("_connection", "_exchange", "_splice")
@@ -58,20 +54,11 @@ class Bypass:
         self._connection = connection
         self._splice: Splice | None = None
 
-    def start(self, reactor: Any, pipes: Pipes, target: Stream) -> bool:
-        """
-        Begin, if it can be done now.
-
-        Returns:
-            Whether the body goes past us; false: copy it.
-        """
-        connection = self._connection
-        if connection.reading_held or descriptor(target) < 0 or descriptor_to_read(connection.transport) < 0:
+    def _begin(self, reactor: Any, pipes: Pipes, source: Stream, target: Stream, count: int) -> bool:
+        if descriptor(target) < 0 or descriptor_to_read(source) < 0:
             return False
         try:
-            self._splice = Splice(
-                reactor, pipes, connection.transport, target, connection.left, self._moved, self._blocked, self._ended
-            )
+            self._splice = Splice(reactor, pipes, source, target, count, self._moved, self._blocked, self._ended)
         except OSError:
             return False  # no descriptors left
         self._splice.start()
@@ -84,6 +71,44 @@ class Bypass:
         splice, self._splice = self._splice, None
         if splice is not None:
             splice.cancel()
+
+    def _moved(self, count: int) -> None:
+        raise NotImplementedError  # each direction has its own
+
+    def _blocked(self, blocked: bool) -> None:
+        raise NotImplementedError  # each direction has its own
+
+    def _ended(self, broken: str) -> None:
+        self._splice = None
+        if self._exchange.connection is self._connection:  # else it has ended otherwise
+            self._passed(broken)
+
+    def _passed(self, broken: str) -> None:
+        raise NotImplementedError  # each direction has its own
+
+
+class Bypass(_Passage):
+    """
+    One answer on its way past us.
+
+    Args:
+        exchange: whose answer it is.
+        connection: where it comes from; its `left` bytes are all still to come.
+    """
+
+    __slots__ = ()
+
+    def start(self, reactor: Any, pipes: Pipes, target: Stream) -> bool:
+        """
+        Begin, if it can be done now.
+
+        Returns:
+            Whether the body goes past us; false: copy it.
+        """
+        connection = self._connection
+        if connection.reading_held:
+            return False
+        return self._begin(reactor, pipes, connection.transport, target, connection.left)
 
     def _moved(self, count: int) -> None:
         self._exchange.bytes_out += count
@@ -94,11 +119,8 @@ class Bypass:
         self._connection.wait_for_client(blocked)
         self._exchange.progress(blocked)
 
-    def _ended(self, broken: str) -> None:
-        self._splice = None
+    def _passed(self, broken: str) -> None:
         exchange, connection = self._exchange, self._connection
-        if exchange.connection is not connection:
-            return  # it has ended otherwise
         if broken == "target":
             exchange.client_broke()
         elif broken:
@@ -109,7 +131,7 @@ class Bypass:
             connection.relayed_all()
 
 
-class Upload:
+class Upload(_Passage):
     """
     One request's body on its way past us.
 
@@ -119,13 +141,11 @@ class Upload:
         left: its bytes that are still to come.
     """
 
-    __slots__ = ("_connection", "_exchange", "_left", "_splice")
+    __slots__ = ("_left",)
 
     def __init__(self, exchange: Passed, connection: ServerConnection, left: int) -> None:
-        self._exchange = exchange
-        self._connection = connection
+        super().__init__(exchange, connection)
         self._left = left
-        self._splice: Splice | None = None
 
     def start(self, reactor: Any, pipes: Pipes, source: Stream) -> bool:
         """
@@ -134,23 +154,7 @@ class Upload:
         Returns:
             Whether the body goes past us; false: copy it.
         """
-        target = self._connection.transport
-        if descriptor(target) < 0 or descriptor_to_read(source) < 0:
-            return False
-        try:
-            self._splice = Splice(reactor, pipes, source, target, self._left, self._moved, self._blocked, self._ended)
-        except OSError:
-            return False  # no descriptors left
-        self._splice.start()
-        return True
-
-    def cancel(self) -> None:
-        """
-        The exchange is over before the body is.
-        """
-        splice, self._splice = self._splice, None
-        if splice is not None:
-            splice.cancel()
+        return self._begin(reactor, pipes, source, self._connection.transport, self._left)
 
     def _moved(self, count: int) -> None:
         self._exchange.bytes_in += count
@@ -160,13 +164,9 @@ class Upload:
         self._connection.wait_for_server(blocked)
         self._exchange.request_progress(blocked)
 
-    def _ended(self, broken: str) -> None:
-        self._splice = None
-        exchange = self._exchange
-        if exchange.connection is not self._connection:
-            return  # it has ended otherwise
-        if broken == "source":
-            exchange.client_broke()
-        elif not broken:
-            exchange.request_passed()
+    def _passed(self, broken: str) -> None:
         # A server that takes no more has closed, and its connection says so next; an answer may still come first.
+        if broken == "source":
+            self._exchange.client_broke()
+        elif not broken:
+            self._exchange.request_passed()
