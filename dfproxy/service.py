@@ -37,11 +37,10 @@ from dfproxy.tls.store import CertificateStore
 
 log = Logger()
 
-PROTOCOLS = ("http/1.1",)
+PROTOCOLS = ("h2", "http/1.1")
 """
-What is offered to clients by ALPN, the preferred one first.
+What is offered to clients by ALPN, the preferred one first; the first only where HTTP/2 is not switched off.
 """
-
 
 PASSWORD_THREADS = 2
 """
@@ -63,15 +62,15 @@ def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> Lo
     if settings.access_log:
         file = LogFile(settings.access_log)
         access_log = AccessLog(settings.access_log_format, file.write, time.time, stamp)
-    traffic.pages = read_pages(settings.errorfiles_dir)
     traffic = Traffic(reactor, reactor, settings.limits, time.perf_counter, access_log)
+    traffic.pages = read_pages(settings.errorfiles_dir)
     current = Current()
     site = Site(ReverseProxyResource(lookup=lambda request: current.table.lookup(request), traffic=traffic))
     site.limit = settings.limits.client_connections // max(settings.workers, 1) or _connections()
     if not settings.http2:
         site.http2 = None
     traffic.deadlines.start()
-    certificates = CertificateStore(settings.tls, PROTOCOLS)
+    certificates = CertificateStore(settings.tls, PROTOCOLS if settings.http2 else PROTOCOLS[1:])
     tools = _tools(settings, reactor)
     return LocalDataPlane(settings, traffic, site, current, strategies, Random(), cells, certificates, tools)
 

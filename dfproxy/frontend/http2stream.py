@@ -92,48 +92,28 @@ class Http2Stream(StreamState):
         watched: looked at by the wheel.
     """
 
-    __slots__ = (
-        "_begun",
-        "_ending",
-        "_exchange",
-        "_held",
-        "_holding",
-        "_owed_connection",
-        "_owed_stream",
-        "_pieces",
-        "_queue",
-        "_request",
-        "_responding",
-        "_session",
-        "_status",
-        "_trailers",
-        "_trailers_out",
-        "deadline",
-        "over",
-        "ready",
-        "watched",
-    )
+    # As in `StreamState`: set where they differ.
+    over = False
+    ready = True
+    deadline = NEVER
+    watched = False
+    _exchange: Exchange | None = None
+    _begun = False
+    _responding = False
+    _pieces: list[bytes] | None = None  # of the request, not delivered yet
+    _trailers = b""
+    _held = False  # the request, by its server
+    _owed_stream = _owed_connection = 0  # of windows, while it is held
+    _holding = False  # the answer, by us
+    _queue: list[bytes] | None = None  # of the answer, not sent yet
+    _ending = False  # the queue holds the end
+    _trailers_out = b""
 
     def __init__(self, session: Session, request: RequestHead, status: int) -> None:
         self._session = session
         self._request = request
         self._status = status
         self.expected = request.body
-        self._exchange: Exchange | None = None
-        self._begun = False
-        self._responding = False
-        self._pieces: list[bytes] | None = None  # of the request, not delivered yet
-        self._trailers = b""
-        self._held = False  # the request, by its server
-        self._owed_stream = self._owed_connection = 0  # of windows, while it is held
-        self._holding = False  # the answer, by us
-        self._queue: list[bytes] | None = None  # of the answer, not sent yet
-        self._ending = False  # the queue holds the end
-        self._trailers_out = b""
-        self.ready = True
-        self.over = False
-        self.deadline = NEVER
-        self.watched = False
 
     @property
     def transport(self) -> Stream:
@@ -257,15 +237,16 @@ class Http2Stream(StreamState):
 
     def respond(self, head: ResponseHead, pieces: Sequence[bytes], ended: bool) -> None:
         session = self._session
-        self._responding = True
-        fields = session.writer.response(head)
+        key = (head.status, head.kept)
         if ended:
             self._exchange = None
-            if not pieces:
-                session.side.headers(self, fields, True)
+            whole = b"" if not pieces else pieces[0] if len(pieces) == 1 and not session.blocked else None
+            if session.side.answer(self, key, session.writer.response, head, whole):
                 self._done()
                 return
-        session.side.headers(self, fields, False)
+        else:
+            session.side.answer(self, key, session.writer.response, head, None)
+        self._responding = True
         if pieces:
             self._send(pieces, ended, b"")
         else:
@@ -418,8 +399,9 @@ class Http2Stream(StreamState):
     def _let_go(self) -> None:
         self.over = True
         self.watched = False
-        self._session.waiting.pop(self.number, None)
-        self._queue = self._pieces = None
+        if self._queue is not None:
+            self._session.waiting.pop(self.number, None)
+            self._queue = None
         if self._owed_stream:
             owed, self._owed_stream = self._owed_stream, 0
             self._settle(owed)

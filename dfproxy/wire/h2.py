@@ -49,14 +49,8 @@ from dfproxy.wire.h2frames import (
     read_number,
     read_setting,
 )
-from dfproxy.wire.h2sending import FORGIVEN_PER_S, ConnectionFault, S, Sending
-from dfproxy.wire.hpack import Decoder, Field, HpackError, ListTooLarge
-
-STREAM_WINDOW = 262144
-"""
-Bytes of a request's body that may be under way or wait for its server. At 50 ms it allows 5 MB/s; nginx has 64 KiB,
-HAProxy 64 KiB, Envoy 16 MiB. As large as the relay buffer of an HTTP/1 client.
-"""
+from dfproxy.wire.h2sending import FORGIVEN_PER_S, KNOWN_BLOCKS, STREAM_WINDOW, ConnectionFault, S, Sending
+from dfproxy.wire.hpack import Decoder, Field, HpackError, ListTooLarge, is_indexed
 
 CONNECTION_WINDOW = 1 << 20
 """
@@ -67,6 +61,11 @@ LIST_FACTOR = 4
 """
 A list of fields up to so many times the limit is still read, to keep both tables in step, and answered 431; above it
 the connection ends.
+"""
+
+KNOWN_BYTES = 64
+"""
+Longest block that is known: as many indexed fields.
 """
 
 CONTINUATIONS = 16
@@ -90,7 +89,7 @@ class Receiver(Protocol[S]):
 
     def stream_begun(self, fields: list[Field], ended: bool) -> S:
         """
-        A request; `expected` of the stream is to be set, all else is done for you.
+        A request, whose fields are not to be changed; `expected` of the stream is to be set, all else is done for you.
 
         Raises:
             Malformed: it is none.
@@ -161,6 +160,7 @@ class ServerSide(Sending[S]):
         "_highest",
         "_initial_window",
         "_list_bytes",
+        "_lists",
         "_owed",
         "_receive_window",
         "_rest",
@@ -186,6 +186,7 @@ class ServerSide(Sending[S]):
         self._streams_limit = streams
         self._list_bytes = list_bytes * LIST_FACTOR
         self._decoder = Decoder(self._list_bytes)
+        self._lists: dict[bytes, list[Field]] = {}
         self._rest = b""
         self._started = 0  # 1: the preface is here; 2: the first SETTINGS as well
         self._initial_window = DEFAULT_WINDOW
@@ -316,12 +317,18 @@ class ServerSide(Sending[S]):
         """
         A whole list has come: a request, or trailers. It is decoded whatever becomes of it (4.3).
         """
-        try:
-            fields = self._decoder.decode(block)
-        except HpackError as error:
-            raise ConnectionFault(COMPRESSION_ERROR, str(error)) from error
-        except ListTooLarge as error:
-            raise ConnectionFault(ENHANCE_YOUR_CALM, "list of fields too long") from error
+        fields = self._lists.get(block)
+        if fields is None:
+            try:
+                fields = self._decoder.decode(block)
+            except HpackError as error:
+                raise ConnectionFault(COMPRESSION_ERROR, str(error)) from error
+            except ListTooLarge as error:
+                raise ConnectionFault(ENHANCE_YOUR_CALM, "list of fields too long") from error
+            if not is_indexed(block):
+                self._lists.clear()  # the table is another one now
+            elif len(self._lists) < KNOWN_BLOCKS and len(block) <= KNOWN_BYTES:
+                self._lists[block] = fields
         stream = self.streams.get(number)
         if stream is not None:
             self._trailers(stream, ended, fields, malformed, receiver)
@@ -345,10 +352,8 @@ class ServerSide(Sending[S]):
                 return
             stream.number = number
             stream.send_window = self._initial_window
-            stream.receive_window = STREAM_WINDOW
-            stream.owed = 0
-            stream.remote_ended = ended != 0
-            stream.local_ended = False
+            if ended:
+                stream.remote_ended = True
             self.streams[number] = stream
         elif number not in self._resets:
             if any(number in skipped for skipped in self._skipped):
@@ -512,6 +517,7 @@ class ServerSide(Sending[S]):
                     raise ConnectionFault(PROTOCOL_ERROR, "frame size out of range")
             elif name == frames.HEADER_TABLE_SIZE:
                 self._encoder.limit_table(value)
+                self._blocks.clear()
             elif name == frames.ENABLE_PUSH and value > 1:
                 raise ConnectionFault(PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1")
         self.out.append(frames.SETTINGS_ACK)

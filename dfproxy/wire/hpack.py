@@ -34,8 +34,11 @@ and nginx have the same.
 _SIZE_UPDATES = 2  # at the beginning of a block: the least that was seen, and the last (RFC 7541 4.2)
 _INTEGER_BYTES = 4  # after the prefix: 2**28, far above any block
 
-# Indexed fields of the static table and the younger half of the dynamic one: their form cannot be wrong.
-_INDEXED = re.compile(rb"[\x81-\xfe]++")
+is_indexed = re.compile(rb"[\x81-\xfe]++").fullmatch
+"""
+Whether a block is only indexed fields of the static table and the younger half of the dynamic one: its form cannot be
+wrong, it changes no table, and it means the same until another block does.
+"""
 
 # RFC 7541 appendix B: how many bits each byte takes.
 _BITS = bytes.fromhex(
@@ -85,7 +88,7 @@ class Decoder:
             HpackError: it is not well formed.
             ListTooLarge: it is, and too long.
         """
-        checks = () if _INDEXED.fullmatch(block) else _form(block)
+        checks = () if is_indexed(block) else _form(block)
         try:
             fields: list[Field] = self._decode(block, True)
         except Exception as error:
