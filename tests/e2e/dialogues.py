@@ -314,7 +314,7 @@ class Dialogues(_Case):
         )
         client = self.client()
         for _ in range(2):
-            client.send('POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n3;x="y"\r\nabc\r\n')
+            client.send('PUT / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n3;x="y"\r\nabc\r\n')
             client.send("0A\r\n0123456789\r\n0\r\nx-check: ok\r\nTransfer-Encoding: gzip\r\n\r\n")
             response = client.response()
             self.assertEqual((response.body, response.trailers), (b"hello world", [("x-sum", "1")]))

@@ -272,19 +272,17 @@ class EndTests(SynchronousTestCase):
 
     workers = 2
 
-    def setUp(self) -> None:
+    def start(self, drain_s: int = 8) -> None:
         """
         Start a proxy of its own, with a server that answers when told.
         """
-        self.proxy = Proxy("--timeout-drain", "8", "--timeout-tunnel-drain", "8", workers=self.workers)
+        self.proxy = Proxy("--timeout-drain", str(drain_s), workers=self.workers)
         self.addCleanup(self.proxy.kill)
         self.go_on = threading.Event()
 
         def script(wire: Wire, backend: Backend) -> None:
             while True:
-                request = wire.request()
-                if request.target == "/ws":
-                    return
+                wire.request()
                 backend.note("asked")
                 self.go_on.wait(20)
                 wire.send(ANSWER % (4, b"done"))
@@ -300,9 +298,9 @@ class EndTests(SynchronousTestCase):
         """
         client = self.proxy.connect()
         self.addCleanup(client.close)
-        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n")
         count = len(self.backend.requests)
-        self.backend.until(lambda: len(self.backend.requests) > count or self.backend.requests)
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        self.backend.until(lambda: len(self.backend.requests) > count)
         return client
 
     def is_served(self) -> bool:
@@ -322,10 +320,14 @@ class EndTests(SynchronousTestCase):
         """
         SIGTERM: idle clients are let go, nothing new is accepted, and what is under way is finished before the end.
         """
+        self.start()
         idle = self.proxy.connect()
         self.addCleanup(idle.close)
-        idle.send("GET /\r\n\r\n")
-        idle.rest()
+        quick = Backend(answering())
+        self.addCleanup(quick.close)
+        self.proxy.publish("quick", quick, path="/quick", aclName="0")
+        idle.send("GET /quick HTTP/1.1\r\nHost: test\r\n\r\n")
+        self.assertEqual(idle.response().body, b"hello")
         waiting = self.ask()
         uploading = self.proxy.connect()
         self.addCleanup(uploading.close)
@@ -333,6 +335,7 @@ class EndTests(SynchronousTestCase):
         workers = self.proxy.worker_pids()
         self.proxy.signal(signal.SIGTERM)
         until(lambda: not self.is_served(), 5, "no new connections")
+        self.assertTrue(idle.ends(3))
         self.assertTrue(self.proxy.alive)
         uploading.send("cd")
         self.go_on.set()
@@ -348,6 +351,7 @@ class EndTests(SynchronousTestCase):
         """
         A second SIGTERM ends everything at once, whatever is under way.
         """
+        self.start()
         waiting = self.ask()
         workers = self.proxy.worker_pids()
         self.proxy.signal(signal.SIGTERM)
@@ -364,10 +368,7 @@ class EndTests(SynchronousTestCase):
         """
         What is not finished within `--timeout-drain` is cut.
         """
-        self.proxy.kill()
-        self.proxy = Proxy("--timeout-drain", "1", workers=self.workers)
-        self.addCleanup(self.proxy.kill)
-        self.proxy.publish("a", self.backend)
+        self.start(drain_s=1)
         waiting = self.ask()
         began = time.monotonic()
         self.proxy.signal(signal.SIGTERM)
@@ -379,6 +380,7 @@ class EndTests(SynchronousTestCase):
         """
         With nothing under way it ends within a second or so, kept connections or not.
         """
+        self.start()
         self.go_on.set()
         client = self.ask()
         client.response()

@@ -68,7 +68,7 @@ class BadNeighboursTests(ProxyCase):
         publish("unknown", path="/unknown", port="80", outboundHostname="no-such-name.invalid")
         return {"/refusing": 503, "/hanging": 503, "/silent": 504, "/garbage": 502, "/slow": None, "/unknown": 503}
 
-    options = ("--timeout-connect", "1")
+    options = ("--timeout-connect", "1", "--connect-attempts", "2")
 
     def test_good_service_under_load(self) -> None:
         """
@@ -99,7 +99,7 @@ class BadNeighboursTests(ProxyCase):
         self.assertGreater(load.answers, alone.answers)
         self.assertLess(load.slowest(1.0), BUSY_S, f"alone: {alone.slowest(1.0):.3f} s")
         for thread in threads:
-            # /slow takes its ten seconds, and /hanging four attempts.
+            # /slow takes its ten seconds.
             thread.join(0.1)
 
     def test_each_answers_for_itself(self) -> None:
