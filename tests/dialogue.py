@@ -32,8 +32,9 @@ from twisted.internet.error import (
     ConnectionLost,
     ConnectionRefusedError,
     TimeoutError,
+    UserError,
 )
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPushProducer
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -284,6 +285,20 @@ class UvWire(Wire):
         return -1
 
 
+class Connecting:
+    """
+    An attempt of `Memory` (`IConnector`).
+    """
+
+    def __init__(self, due: IDelayedCall, factory: Any) -> None:
+        self._due = due
+        self._factory = factory
+
+    def stopConnecting(self) -> None:
+        self._due.cancel()
+        self._factory.clientConnectionFailed(self, Failure(UserError()))
+
+
 class Memory(Clock):
     """
     A reactor that connects to nobody but as it is told.
@@ -305,12 +320,12 @@ class Memory(Clock):
         self.attempts.append(host)
         manner = self.manners.get(host, "accept")
         if manner == "accept":
-            self.callLater(0, self._connect, host, port, factory)
+            due = self.callLater(0, self._connect, host, port, factory)
         elif manner == "refuse":
-            self.callLater(0, factory.clientConnectionFailed, None, Failure(ConnectionRefusedError()))
+            due = self.callLater(0, factory.clientConnectionFailed, None, Failure(ConnectionRefusedError()))
         else:
-            self.callLater(timeout, factory.clientConnectionFailed, None, Failure(TimeoutError()))
-        return object()
+            due = self.callLater(timeout, factory.clientConnectionFailed, None, Failure(TimeoutError()))
+        return Connecting(due, factory)
 
     def _connect(self, host: str, port: int, factory: Any) -> None:
         peer = IPv4Address("TCP", host, port)

@@ -8,6 +8,7 @@ Source: HAProxy `timeout connect`; DFP `TIMEOUT_CONNECT`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.error import TimeoutError as ConnectTimeoutError
@@ -48,6 +49,26 @@ class _Attempt(ClientFactory):
         self._connector = connector
         self._server = server
         self._waiter = waiter
+        self._stop: Callable[[], None] | None = None
+
+    def begin(self, reactor: IReactorTCP) -> None:
+        """
+        Start to connect.
+        """
+        server = self._server
+        server.connecting.append(self)
+        connecting = reactor.connectTCP(
+            server.host, server.port, self, timeout=self._connector.limits.connect_timeout_s
+        )
+        self._stop = connecting.stopConnecting if self in server.connecting else None
+
+    def give_up(self) -> None:
+        """
+        The server is gone: do not wait for what will not come; the waiter is told at once.
+        """
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop()
 
     def buildProtocol(self, addr: IAddress | None) -> ServerConnection:
         server = self._server
@@ -57,12 +78,14 @@ class _Attempt(ClientFactory):
 
     def _made(self, connection: ServerConnection) -> None:
         server = self._server
+        server.connecting.remove(self)
         server.connections += 1
         server.backend.connected(server)
         self._waiter.connected(connection)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         server = self._server
+        server.connecting.remove(self)
         server.connect_errors += 1
         server.backend.connect_failed(server)
         self._waiter.connect_failed(server, reason.check(ConnectTimeoutError) is not None)
@@ -99,8 +122,7 @@ class Connector:
         """
         Connect to a server and tell the waiter; later, or at once where the reactor does so.
         """
-        attempt = _Attempt(self, server, waiter)
-        self._reactor.connectTCP(server.host, server.port, attempt, timeout=self.limits.connect_timeout_s)
+        _Attempt(self, server, waiter).begin(self._reactor)
 
     def try_connect(self, server: LiveServer) -> None:
         """

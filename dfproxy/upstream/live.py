@@ -8,7 +8,6 @@ health, warm connections and counters survive. A server that leaves and returns 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -42,8 +41,10 @@ class LiveServer(Tally):
         host: IP address.
         port: port.
         weight: share, 0 to 256.
+        place: its number, which it keeps as long as it is there.
         elsewhere: exchanges under way at it from other workers.
         record: its connect failures.
+        connecting: attempts to connect that are under way.
         idle: kept connections, the last used at the end.
         present: it is in the backend's membership.
         busiest: most exchanges at once since `busiest_since`: so many connections are worth keeping.
@@ -56,11 +57,13 @@ class LiveServer(Tally):
         "busiest",
         "busiest_since",
         "closes_early",
+        "connecting",
         "elsewhere",
         "host",
         "idle",
         "keeps",
         "name",
+        "place",
         "port",
         "present",
         "record",
@@ -74,9 +77,11 @@ class LiveServer(Tally):
         self.host = host
         self.port = port
         self.weight = 1
+        self.place = 0
         self.elsewhere = 0
         self.record = Record()
         self.idle: list[Any] = []  # `ServerConnection`; its module imports this one
+        self.connecting: list[Attempt] = []
         self.present = True
         self.closes_early = False
         self.keeps = False
@@ -86,6 +91,13 @@ class LiveServer(Tally):
     def __repr__(self) -> str:
         return f"<server {self.name} {self.host}:{self.port}>"
 
+    def give_up_connecting(self) -> None:
+        """
+        It is gone: whoever waits for a connection to it goes elsewhere now, not when the time to connect is over.
+        """
+        for attempt in tuple(self.connecting):
+            attempt.give_up()
+
     def let_go(self) -> None:
         """
         Close the kept connections: nothing new goes there.
@@ -93,6 +105,17 @@ class LiveServer(Tally):
         idle, self.idle = self.idle, []
         for connection in idle:
             connection.close_idle()
+
+
+class Attempt(Protocol):
+    """
+    An attempt to connect.
+    """
+
+    def give_up(self) -> None:
+        """
+        Do not wait for it any longer.
+        """
 
 
 class Waiter(Protocol):
@@ -114,6 +137,11 @@ class RouteSteps(Protocol):
     def exchange(self, traffic: Any, downstream: Any, request: Any, backend: LiveBackend, /) -> Any:
         """
         The exchange for a request, which may be changed in place.
+        """
+
+    def picking(self, pick: Callable[[IRequest], LiveServer | None], /) -> Callable[[IRequest], LiveServer | None]:
+        """
+        What is asked for a server: the balancer's `pick`, or something before it.
         """
 
 
@@ -183,7 +211,7 @@ class LiveBackend:
         self.usable: tuple[LiveServer, ...] = ()
         self.tally = Tally()
         self.prefix = b""
-        self.waiting: deque[Waiter] = deque()
+        self.waiting: list[Waiter] = []
         self.define(service, destination)
         self.use(balancer)
 
@@ -195,6 +223,8 @@ class LiveBackend:
             steps: of the destination, compiled.
         """
         self.steps = steps
+        if hasattr(self, "balancer"):
+            self._choose()
         self.service = service
         self.destination = destination
         self.server_timeout_s = destination.server_timeout_s
@@ -206,11 +236,18 @@ class LiveBackend:
         """
         self.balancer = balancer
         self._complained = False
-        # What it returns is one of the servers it was told of, and these are all ours.
-        self.pick = cast(Callable[[IRequest], "LiveServer | None"], balancer.pick)
+        self._choose()
         self.taken: Callable[[LiveServer], None] | None = _unless_empty(balancer, "taken")
         self.released: Callable[[LiveServer, float, bool], None] | None = _unless_empty(balancer, "released")
         self._tell()
+
+    def _choose(self) -> None:
+        """
+        Who is asked for a server: the balancer, or what its steps put before it.
+        """
+        # What it returns is one of the servers it was told of, and these are all ours.
+        pick = cast(Callable[[IRequest], "LiveServer | None"], self.balancer.pick)
+        self.pick = pick if self.steps is None else self.steps.picking(pick)
 
     def _tell(self) -> None:
         """
@@ -248,7 +285,8 @@ class LiveBackend:
             place = (address.host, address.port)
             server = before.pop(place, None) or self._returned(place, now) or LiveServer(self, *place)
             name = self.service.name
-            server.name = f"{name}_{number}" if several else name
+            server.place = number if address.place < 0 else address.place
+            server.name = f"{name}_{server.place}" if several else name
             server.weight = address.weight
             server.cell = address.cell
             server.present = True
@@ -262,6 +300,8 @@ class LiveBackend:
         self.servers = tuple(after)
         self._renew()
         self.wake_all()
+        for server in before.values():
+            server.give_up_connecting()
 
     def _returned(self, place: tuple[str, int], now: float) -> LiveServer | None:
         self._departed = {key: kept for key, kept in self._departed.items() if now - kept[0] < REMEMBER_S}
@@ -280,7 +320,7 @@ class LiveBackend:
         """
         Let everybody who waits here try again.
         """
-        waiting, self.waiting = self.waiting, deque()
+        waiting, self.waiting = self.waiting, []
         for waiter in waiting:
             waiter.wake()
 

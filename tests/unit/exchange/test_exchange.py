@@ -241,6 +241,20 @@ class AttemptTests(DialogueCase):
         dialogue.run(client.sends(*GET), client.resets(), waits(6), connections(A), ended("client_gone"))
         dialogue.finish()
 
+    def test_server_leaves_while_connecting(self) -> None:
+        """
+        A request that waits for a connection to a server that leaves goes to another one at once.
+        """
+        self.talk(
+            server_is("ignore"),
+            client.sends(*GET),
+            members(B),
+            server.gets(*GET, FORWARDED),
+            *answers,
+            connections(A, B),
+            ended("complete"),
+        )
+
     def test_kept_connection_closes(self) -> None:
         """
         A kept connection that closes when the next request is sent on it: that request is sent again, if it may be.

@@ -100,3 +100,16 @@ class ConnectorTests(SynchronousTestCase):
         for seconds, more in ((1.2, 1), (2.2, 2), (3.0, 2), (1.2, 3)):
             self.reactor.wait(seconds)
             self.assertEqual(len(self.reactor.attempts) - made, more)
+
+    def test_server_leaves(self) -> None:
+        """
+        An attempt at a server that leaves is given up at once: nobody waits for the time to connect to pass.
+        """
+        self.ask("ignore")
+        self.reactor.settle()
+        self.assertEqual(self.waiter.told, [])
+        self.server.give_up_connecting()
+        self.assertEqual(self.waiter.told, [(self.server, False)])
+        self.assertEqual(self.server.connecting, [])
+        self.reactor.wait(10.0)
+        self.assertEqual(len(self.waiter.told), 1)
