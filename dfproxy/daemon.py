@@ -56,6 +56,7 @@ from dfproxy.frontend.listeners import Listeners
 from dfproxy.interfaces import IDataPlane
 from dfproxy.model.service import Route, Service
 from dfproxy.model.settings import Settings, Tls
+from dfproxy.model.snapshot import server_names
 from dfproxy.observe.prometheus import Measure, Totals
 from dfproxy.service import make_data_plane
 from dfproxy.tls.context import checker, make_context
@@ -449,8 +450,7 @@ class ProxyService(TwistedService):
                 own = workers.totals(cells.number(place))
                 summed = tuple(sum(column) for column in zip(own, *rows))
                 yield Totals("backend", destination.backend_name, service.name, "", summed, up=bool(members))
-                for number, (server, values) in enumerate(zip(members, rows)):
-                    name = f"{service.name}_{number}" if len(members) > 1 else service.name
+                for name, server, values in zip(server_names(service.name, members), members, rows):
                     yield Totals("server", destination.backend_name, service.name, name, values, weight=server.weight)
 
 

@@ -6,7 +6,8 @@ Source: contract 2.6 (ODDITY-06).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import msgspec
 
@@ -16,7 +17,6 @@ from dfproxy.api.request import Request, Verb
 from dfproxy.api.slices import Slices
 from dfproxy.dfp import answers, haproxy
 from dfproxy.model.service import Service
-from dfproxy.model.settings import Settings
 from dfproxy.tls.store import Order
 
 
@@ -41,7 +41,9 @@ class Config(Verb):
         control = self._control
         if parameters(request).value("type").lower() == "json":
             services = tuple(control.publisher.snapshot.services.values())
-            await self._slices.send(request, b"application/json", as_json(services, control.settings))
+            await self._slices.send(
+                request, b"application/json", as_json(services, control.settings, partial(tasks_of, control))
+            )
             return
         await self._slices.send(request, b"text/plain; charset=utf-8", as_text(control))
 
@@ -59,13 +61,26 @@ def as_text(control: Control) -> Iterator[str]:
     )
 
 
-def as_json(services: Iterable[Service], settings: Settings) -> Iterator[str]:
+def tasks_of(control: Control, service: Service | None) -> dict[str, object]:
+    """
+    The addresses of the servers of a service that keeps clients at theirs, as DFP shows them; nothing of others.
+    """
+    if service is None or not any(d.steps is not None and d.steps.sticky for d in service.destinations):
+        return {}
+    members = control.names.members_of(service.name, service.destinations[-1].index)
+    return {"Tasks": sorted({server.host for server in members})}
+
+
+def as_json(
+    services: Iterable[Service], settings: Settings, tasks: Callable[[Service], dict[str, object]] = lambda service: {}
+) -> Iterator[str]:
     """
     An object of all services by name, one a part.
     """
     before = "{"
     for service in services:
         (entry,) = answers.config((service,), settings).items()
-        yield f"{before}{msgspec.json.encode(entry[0]).decode()}:{msgspec.json.encode(entry[1]).decode()}"
+        shown = entry[1] | tasks(service)  # type: ignore[operator]  # an object of JSON
+        yield f"{before}{msgspec.json.encode(entry[0]).decode()}:{msgspec.json.encode(shown).decode()}"
         before = ","
     yield "{}" if before == "{" else "}"

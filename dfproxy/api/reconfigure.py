@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.web import resource
 
 from dfproxy.api.access import Answer, CallQueue, parameters
+from dfproxy.api.config import tasks_of
 from dfproxy.api.control import Control
 from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, sent_on, turn
 from dfproxy.api.request import Request
@@ -118,4 +119,5 @@ class Reconfigure(resource.Resource):
             raise  # is not about this service, although it is a Refused
         except (Refused, InvalidRoute, InvalidBalance) as error:
             return Answer(400, answers.refused(reading.name, str(error), (), reading.shown))
-        return Answer(200, answers.accepted(reading, revision) | {"Message": message})
+        tasks = tasks_of(control, reading.service)
+        return Answer(200, answers.accepted(reading, revision) | tasks | {"Message": message})

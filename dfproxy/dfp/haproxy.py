@@ -19,7 +19,7 @@ from dfproxy.model.certificate import Certificate
 from dfproxy.model.match import Match
 from dfproxy.model.service import Route
 from dfproxy.model.settings import Settings
-from dfproxy.model.snapshot import Revision, ServerAddress
+from dfproxy.model.snapshot import Revision, ServerAddress, server_names
 
 Servers = Callable[[str, int], Sequence[ServerAddress]]
 
@@ -203,14 +203,14 @@ def _backend(route: Route, name: str, servers: Sequence[ServerAddress], steps: S
         lines.append(f"timeout tunnel {milliseconds(destination.tunnel_timeout_s)}")
     lines += steps.backend(route)
     names = Names()
-    for number, server in enumerate(servers):
-        called = names.take(service.name if len(servers) == 1 else f"{service.name}_{number}")
+    for number, (wanted, server) in enumerate(zip(server_names(service.name, servers), servers)):
+        called = names.take(wanted)
         address = _address(server)
         weight = f" weight {server.weight}" if server.weight != 1 else ""
         if address is None:
             lines.append(f"# server {called} {comment(server.host)}: HAProxy would ask for this name when it starts")
         else:
-            lines.append(f"server {called} {address}{weight}")
+            lines.append(f"server {called} {address}{weight}{steps.cookie(route, server, number)}")
     if not servers:
         lines.append("# no servers: 503")
     return "\n".join(line if line.startswith("backend") or not line else f"    {line}" for line in lines) + "\n"

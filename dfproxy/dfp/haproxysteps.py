@@ -17,7 +17,8 @@ from dfproxy.expressions.words import InvalidExpression
 from dfproxy.model.match import Match
 from dfproxy.model.service import Route
 from dfproxy.model.settings import Settings
-from dfproxy.model.steps import Access, HeaderRule, Redirect, Rewrite, Steps
+from dfproxy.model.snapshot import ServerAddress
+from dfproxy.model.steps import Access, HeaderRule, Redirect, Rewrite, Steps, cookie_name, cookie_value
 
 HIDDEN = "$5$hidden$hidden"
 """
@@ -90,6 +91,8 @@ class StepsText:
         lines = []
         if steps.closes_server:
             lines.append("option http-server-close")
+        if steps.sticky:
+            lines.append(f"cookie {cookie_name(steps.sticky)} insert indirect")
         if steps.compression is not None:
             lines.append(f"compression algo {word(steps.compression.algorithm)}")
             if steps.compression.types:
@@ -114,6 +117,19 @@ class StepsText:
             lines.append("http-request del-header Authorization")
         lines += [self._rule("http-response", rule) for rule in steps.response_headers]
         return lines
+
+    def cookie(self, route: Route, server: ServerAddress, position: int) -> str:
+        """
+        What follows a server's line where clients are kept at theirs.
+
+        Args:
+            position: of the server in its list.
+        """
+        steps = route.destination.steps
+        if steps is None or not steps.sticky:
+            return ""
+        place = position if server.place < 0 else server.place
+        return f" cookie {word(cookie_value(steps, server.host, server.port, place))}"
 
     def _rule(self, start: str, rule: HeaderRule) -> str:
         try:

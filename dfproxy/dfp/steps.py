@@ -22,6 +22,11 @@ from dfproxy.model.match import Match
 from dfproxy.model.settings import Settings
 from dfproxy.model.steps import Access, Compression, HeaderRule, Redirect, Rewrite, Steps
 
+STICKY = "sticky-server"
+"""
+The `sessionType` that sets a cookie; any other one only asks for a server per task, which there is anyway.
+"""
+
 CODES = (301, 302, 303, 307, 308)
 """
 What a redirect to https may have as its status; 302 unless told.
@@ -98,6 +103,8 @@ class StepsReader:
         self._access = self._users(name)
         self._closes_server = self._connection_mode()
         self._compression = self._compressing()
+        self._sticky = name if reader.text("sessionType") == STICKY else ""
+        self._sticky_by_address = bool(self._sticky) and self._sticky_value()
 
     def steps(self, index: int, match: Match, https: bool) -> Steps | None:
         """
@@ -125,6 +132,8 @@ class StepsReader:
             access=None if given.flag("ignoreAuthorization", index) else self._access,
             response_headers=self._response_headers,
             closes_server=self._closes_server,
+            sticky=self._sticky,
+            sticky_by_address=self._sticky_by_address,
             compression=self._compression,
         )
         return None if found == Steps() else found
@@ -247,6 +256,12 @@ class StepsReader:
         return Access("".join(c for c in name if c not in '"\\') + "Realm", users)
 
     # --- connections and bodies ---
+
+    def _sticky_value(self) -> bool:
+        text = self._reader.text("stickyValue")
+        if text not in ("", "place", "address"):
+            self._reader.problem("stickyValue", 0, "must be place or address")
+        return text == "address"
 
     def _connection_mode(self) -> bool:
         mode = self._reader.text("connectionMode").strip().lower()

@@ -4,7 +4,7 @@ What is known of destinations and of the names behind them: plain state of `dfpr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from twisted.internet.defer import Deferred
 
@@ -92,6 +92,29 @@ class Waiting:
 
     pending: set[str]
     done: Deferred[None]
+
+
+def placed(servers: tuple[ServerAddress, ...], former: tuple[ServerAddress, ...]) -> tuple[ServerAddress, ...]:
+    """
+    The same servers with their places: who was there keeps its own, who is new takes the first that is empty.
+
+    A cookie names a place, so that nobody's clients are moved when another server goes.
+
+    Args:
+        former: the servers that there were, with their places.
+    """
+    places = {
+        (server.host, server.port): position if server.place < 0 else server.place
+        for position, server in enumerate(former)
+    }
+    keys = [(server.host, server.port) for server in servers]
+    taken = {places[key] for key in keys if key in places}
+    empty = iter(place for place in range(len(servers) + len(former)) if place not in taken)
+    mine = [places[key] if key in places else next(empty) for key in keys]
+    return tuple(
+        server if place == position else replace(server, place=place)
+        for position, (server, place) in enumerate(zip(servers, mine))
+    )
 
 
 def servers_of(parts: tuple[Part, ...]) -> tuple[ServerAddress, ...]:

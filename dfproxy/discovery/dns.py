@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from dfproxy.discovery.addresses import Answer, Verdict, literal, usual_form
-from dfproxy.discovery.destinations import Kept, Key, Name, Part, Waiting, servers_of
+from dfproxy.discovery.destinations import Kept, Key, Name, Part, Waiting, placed, servers_of
 from dfproxy.interfaces import IDataPlane, INames
 from dfproxy.model.service import Destination, Endpoint, Service
 from dfproxy.model.settings import Settings
@@ -292,7 +292,7 @@ class Names:
         Servers of a destination in force; empty if it is not known.
         """
         kept = self._kept.get((service, index))
-        return servers_of(kept.parts) if kept is not None else ()
+        return placed(servers_of(kept.parts), kept.told.servers) if kept is not None else ()
 
     def memberships(self) -> tuple[Membership, ...]:
         """
@@ -399,7 +399,9 @@ class Names:
             self._offers.popitem(last=False)
         offered = []
         for key, of_one in parts.items():
-            membership = self._membership(key, servers_of(of_one))
+            kept = self._kept.get(key)
+            former = kept.told.servers if kept is not None else ()
+            membership = self._membership(key, placed(servers_of(of_one), former))
             offered.append(membership)
             self._offers.pop(key, None)
             self._offers[key] = (now, membership)
@@ -455,7 +457,7 @@ class Names:
         """
         Push the servers of one destination if they are others than it knows.
         """
-        servers = servers_of(kept.parts)
+        servers = placed(servers_of(kept.parts), kept.told.servers)
         if servers != kept.told.servers:
             kept.told = self._membership(key, servers)
             self._data_plane.members(kept.told)

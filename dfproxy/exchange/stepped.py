@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from dfproxy.exchange.compression import Compressing, Compressor
 from dfproxy.exchange.downstream import Downstream
 from dfproxy.exchange.exchange import Exchange
+from dfproxy.exchange.stickiness import Stickiness
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.expressions.subject import Subject
 from dfproxy.model.ending import ANSWERED_LOCALLY, NO_SERVER, Ending
@@ -160,6 +161,12 @@ class Changing(Protocol):
         """
 
     @property
+    def stickiness(self) -> Stickiness | None:
+        """
+        None: any server will do.
+        """
+
+    @property
     def response(self) -> Callable[[ResponseHead, Subject], None] | None:
         """
         Runs the rules about answers; None: there are none.
@@ -176,9 +183,10 @@ class Stepped(_Local):
         target: as the client sent it; the log tells that one.
         forwarded: what the client's side adds to each request behind the rules, but the rules have seen already.
         verdict: whether the client is admitted, if that takes time; None: it is.
+        cookie: value of the cookie by which the client is kept at its server; empty: it has none.
     """
 
-    __slots__ = ("_body", "_forwarded", "_single", "_steps", "_subject", "_target", "_verdict")
+    __slots__ = ("_body", "_cookie", "_forwarded", "_single", "_steps", "_subject", "_target", "_verdict")
 
     def __init__(
         self,
@@ -191,6 +199,7 @@ class Stepped(_Local):
         target: bytes,
         forwarded: bytes,
         verdict: Deferred[bool] | None,
+        cookie: bytes = b"",
     ) -> None:
         Exchange.__init__(self, traffic, downstream, request, backend)
         self._steps = steps
@@ -198,6 +207,7 @@ class Stepped(_Local):
         self._target = target
         self._forwarded = forwarded
         self._verdict = verdict
+        self._cookie = cookie
         self._single: ServerConnection | None = None
         self._body: Compressing | None = None
 
@@ -240,6 +250,8 @@ class Stepped(_Local):
         if steps.response is not None:
             self._subject.server = self.server
             steps.response(head, self._subject)
+        if steps.stickiness is not None and self.server is not None:
+            steps.stickiness.give(head, self.server, self._cookie)
         if ended:
             self._let_go_of_server()
         compressor = steps.compressor

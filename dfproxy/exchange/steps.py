@@ -23,6 +23,7 @@ from dfproxy.exchange.downstream import Downstream
 from dfproxy.exchange.exchange import Exchange
 from dfproxy.exchange.passwords import Busy, Gate, Verifier
 from dfproxy.exchange.stepped import Answered, Said, Stepped
+from dfproxy.exchange.stickiness import Picking, Stickiness, picking
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.expressions.converters import TooLong, substitution
 from dfproxy.expressions.fetches import Phase
@@ -97,6 +98,7 @@ class RouteSteps:
         closes_server: the server's connection is closed after each answer.
         compressor: None: nothing is compressed.
         denied: what who is not admitted is told.
+        stickiness: None: any server will do.
     """
 
     __slots__ = (
@@ -108,6 +110,7 @@ class RouteSteps:
         "denied",
         "does_anything",
         "response",
+        "stickiness",
     )
 
     def __init__(self, steps: Steps, backend: str, tools: Tools) -> None:
@@ -121,9 +124,15 @@ class RouteSteps:
         self.denied = Said.unauthorized(self._gate.challenge, _UNAUTHORIZED) if self._gate is not None else None
         self.closes_server = steps.closes_server
         self.compressor = Compressor(steps.compression) if steps.compression is not None else None
-        self.does_anything = bool(
-            self._request or self.response or self._gate or self.closes_server or self.compressor is not None
-        )
+        self.stickiness = Stickiness(steps) if steps.sticky else None
+        rest = (self.response, self._gate, self.compressor, self.stickiness)
+        self.does_anything = bool(self._request) or self.closes_server or any(part is not None for part in rest)
+
+    def picking(self, pick: Picking) -> Picking:
+        """
+        See `dfproxy.upstream.live.RouteSteps`.
+        """
+        return pick if self.stickiness is None else picking(pick)
 
     def exchange(
         self, traffic: Traffic, downstream: Downstream, request: RequestHead, backend: LiveBackend
@@ -157,6 +166,10 @@ class RouteSteps:
             assert self.denied is not None
             request.target = original
             return Answered(traffic, downstream, request, backend, self.denied)
+        cookie = b""
+        if self.stickiness is not None:
+            cookie = self.stickiness.take(request)
+            request.sticky = self.stickiness.server(backend, cookie)
         if self.closes_server:
             request.added += b"Connection: close\r\n" if not request.upgrade else b""
         return Stepped(
@@ -169,6 +182,7 @@ class RouteSteps:
             original,
             FORWARDED_PROTO if tls is not None else b"",
             admitted if isinstance(admitted, Deferred) else None,
+            cookie,
         )
 
 

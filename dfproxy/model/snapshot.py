@@ -7,6 +7,7 @@ not: the one with the highest epoch holds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dfproxy.model.certificate import Certificate
@@ -37,12 +38,24 @@ class ServerAddress:
         port: 1 to 65535.
         weight: share relative to the others, 0 to 256.
         cell: where its shared counters are (see `dfproxy.observe.cells`); 0: nowhere.
+        place: its number among the servers of the destination, which it keeps as long as it is there; -1: where it
+            stands in the list.
     """
 
     host: str
     port: int
     weight: int = 1
     cell: int = 0
+    place: int = -1
+
+
+def server_names(service: str, servers: Sequence[ServerAddress]) -> list[str]:
+    """
+    What the servers of a destination are called: the service, and behind it their places if there are several.
+    """
+    if len(servers) == 1:
+        return [service]
+    return [f"{service}_{number if s.place < 0 else s.place}" for number, s in enumerate(servers)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,14 @@ Source: DFP `httpsOnly`, `addReqHeader`, `reqPathSearchReplace`, `users` and the
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Literal
 
 from dfproxy.model.match import Match
+
+_NO_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,7 @@ class Steps:
         response_headers: header rules on the server's answers.
         closes_server: the server's connection is closed after each answer.
         sticky: name of the cookie that keeps a client at its server; empty: none.
+        sticky_by_address: its value is a digest of the server's address, not its place.
         compression: None: none.
     """
 
@@ -143,4 +148,24 @@ class Steps:
     response_headers: tuple[HeaderRule, ...] = ()
     closes_server: bool = False
     sticky: str = ""
+    sticky_by_address: bool = False
     compression: Compression | None = None
+
+
+def cookie_name(sticky: str) -> str:
+    """
+    The name of a cookie that keeps clients at their servers; what cannot be in one becomes `_`.
+    """
+    return _NO_TOKEN.sub("_", sticky)
+
+
+def cookie_value(steps: Steps, host: str, port: int, place: int) -> str:
+    """
+    What the cookie of a server's clients holds: the same on all replicas of the proxy.
+
+    Args:
+        place: the number of the server.
+    """
+    if steps.sticky_by_address:
+        return blake2b(f"{host}:{port}".encode(), digest_size=8).hexdigest()
+    return f"{cookie_name(steps.sticky)}_{place}"

@@ -91,6 +91,7 @@ class RequestHead:
         client_host: IP address of the client.
         client_port: its port.
         local_port: port that it connected to.
+        sticky: the server that its cookie names; not set at all where no route asks for it.
         tls: what is known of the TLS connection it came on; not set at all where there is none, so ask `tls_of`.
     """
 
@@ -107,6 +108,7 @@ class RequestHead:
         "method",
         "path",
         "section",
+        "sticky",
         "target",
         "tls",
         "upgrade",
@@ -129,6 +131,7 @@ class RequestHead:
     client_port: int
     local_port: int
     tls: TlsFacts
+    sticky: object
 
     def values(self, name: bytes) -> list[bytes]:
         """

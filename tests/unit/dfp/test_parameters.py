@@ -34,9 +34,9 @@ DOCUMENTED_BY_DFP = """
 class TableTests(SynchronousTestCase):
     def test_complete(self) -> None:
         """
-        Every parameter that DFP knows is in the table, and beside them only the three of ours.
+        Every parameter that DFP knows is in the table, and beside them only ours.
         """
-        ours = {"balance", "endpoints", "condition"}
+        ours = {"balance", "endpoints", "condition", "stickyValue"}
         self.assertEqual({row.name for row in TABLE}, set(DOCUMENTED_BY_DFP) | ours)
 
     def test_no_two_are_one(self) -> None:

@@ -4,9 +4,11 @@ Tests of `dfproxy.discovery.destinations`: the list of servers that parts make.
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.discovery.destinations import Name, Part, servers_of
+from dfproxy.discovery.destinations import Name, Part, placed, servers_of
 from dfproxy.model.snapshot import ServerAddress
 
 
@@ -34,3 +36,51 @@ class ServersTests(SynchronousTestCase):
         A name that is not known gives no server.
         """
         self.assertEqual(servers_of((Part((), Name("web"), 80, 1),)), ())
+
+
+def addresses(*hosts: str) -> tuple[ServerAddress, ...]:
+    return tuple(ServerAddress(host, 80) for host in sorted(hosts))
+
+
+def places(servers: tuple[ServerAddress, ...]) -> dict[str, int]:
+    return {s.host: position if s.place < 0 else s.place for position, s in enumerate(servers)}
+
+
+class PlaceTests(SynchronousTestCase):
+    """
+    Numbered places, which cookies name.
+    """
+
+    def test_at_first(self) -> None:
+        """
+        In the order of addresses, so that all replicas of the proxy agree.
+        """
+        self.assertEqual(places(placed(addresses("b", "a", "c"), ())), {"a": 0, "b": 1, "c": 2})
+
+    def test_one_is_replaced(self) -> None:
+        """
+        A task that goes leaves its place empty, the next new one takes it, the others never move.
+        """
+        three = placed(addresses("b", "d", "f"), ())
+        two = placed(addresses("d", "f"), three)
+        self.assertEqual(places(two), {"d": 1, "f": 2})
+        again = placed(addresses("a", "d", "f"), two)
+        self.assertEqual(places(again), {"a": 0, "d": 1, "f": 2})
+        self.assertEqual(
+            places(placed(addresses("a", "d", "e", "f", "z"), again)), {"a": 0, "d": 1, "f": 2, "e": 3, "z": 4}
+        )
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(st.sets(st.sampled_from("abcdefgh"), max_size=6), max_size=8))
+    def test_whatever_comes_and_goes(self, lists: list[set[str]]) -> None:
+        """
+        No two share a place, nobody who stays moves, and no place is wasted on newcomers.
+        """
+        former: tuple[ServerAddress, ...] = ()
+        for hosts in lists:
+            now = placed(addresses(*hosts), former)
+            before, after = places(former), places(now)
+            self.assertEqual(len(set(after.values())), len(hosts))
+            for host in hosts & before.keys():
+                self.assertEqual(after[host], before[host])
+            former = now

@@ -274,7 +274,8 @@ class KeepTests(NamesCase):
         self.book.known["web"] = found("10.0.0.2")
         self.run_for(2.1)
         self.assertEqual(self.told(), [("a", ("10.0.0.2",))])
-        self.assertEqual(self.names.members_of("a", 0), servers("10.0.0.2"))
+        (left,) = self.names.members_of("a", 0)
+        self.assertEqual((left.host, left.place), ("10.0.0.2", 1))  # it keeps its place
 
     def test_kept_without_asking_first(self) -> None:
         """
