@@ -34,6 +34,12 @@ CELLS = 1 << 18
 Cells of a block: 10,000 services with 25 servers each. 32 MiB of address space per worker, used only where counted.
 """
 
+LIVING = 0
+"""
+The word in which the leader says whose blocks are in use: bit n for block n. It is the first of cell 0 of block 0,
+which counts nothing.
+"""
+
 FRONTEND = 1
 """
 The cell of the frontend; 0 is no cell at all.
@@ -90,7 +96,7 @@ class Cells:
         block: as given.
     """
 
-    __slots__ = ("_base", "_cells", "_memory", "_others", "_words", "block")
+    __slots__ = ("_base", "_cells", "_living", "_memory", "_others", "_words", "block")
 
     def __init__(self, memory: memoryview, block: int, cells: int = CELLS) -> None:
         blocks = len(memory) // (cells * CELL_BYTES)
@@ -101,7 +107,8 @@ class Cells:
         self._words = memory.cast("q")
         self._cells = cells
         self._base = block * cells * CELL_BYTES
-        self._others = tuple(n * cells * WORDS + GAUGE for n in range(1, blocks) if n != block)
+        self._living = 0
+        self._others: tuple[int, ...] = ()
 
     def write(self, cell: int, values: tuple[int, ...]) -> None:
         """
@@ -121,8 +128,19 @@ class Cells:
         if not 0 < cell < self._cells:
             return 0
         words = self._words
+        if words[LIVING] != self._living:
+            self._look(words[LIVING])
         offset = cell * WORDS
         return sum([words[other + offset] for other in self._others])
+
+    def _look(self, living: int) -> None:
+        """
+        Other workers live now. Blocks of nobody are not read: even that would give their pages memory.
+        """
+        self._living = living
+        step = self._cells * WORDS
+        blocks = [block for block in range(1, living.bit_length()) if living >> block & 1 and block != self.block]
+        self._others = tuple(block * step + GAUGE for block in blocks)
 
 
 class CellDirectory:
@@ -200,6 +218,7 @@ class CellDirectory:
         for block in range(1, self.blocks):
             if block not in self._live:
                 self._live.add(block)
+                self._words[LIVING] |= 1 << block
                 return block
         return 0
 
@@ -246,6 +265,7 @@ class CellDirectory:
         for first in range(0, self._next, FOLD_CELLS):
             self._fold(worker, first, min(first + FOLD_CELLS, self.cells))
         self._live.discard(worker)
+        self._words[LIVING] &= ~(1 << worker)
 
     def _fold(self, worker: int, first: int, end: int) -> None:
         source = self._memory[self._at(worker, first) : self._at(worker, end)]

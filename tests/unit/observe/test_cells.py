@@ -51,10 +51,21 @@ class WriterTests(CellsCase):
         Cell 0, and one that does not exist, are written and read without effect.
         """
         one, two = self.worker(), self.worker()
+        before = bytes(self.memory)
         one.write(0, values(1, 1))
         one.write(CELLS, values(1, 1))
-        self.assertFalse(any(self.memory))
+        self.assertEqual(bytes(self.memory), before)
         self.assertEqual((two.elsewhere(0), two.elsewhere(CELLS)), (0, 0))
+
+    def test_only_the_living(self) -> None:
+        """
+        Blocks of nobody are not read (their pages would get memory), and a worker that comes later is seen.
+        """
+        one = self.worker()
+        self.memory.cast("q")[(3 * CELLS + 5) * WORDS + GAUGE] = 7
+        self.assertEqual(one.elsewhere(5), 0)
+        two, three = self.worker(), self.worker()
+        self.assertEqual((one.elsewhere(5), two.elsewhere(5), three.elsewhere(5)), (7, 7, 0))
 
     def test_foreign_block(self) -> None:
         """
