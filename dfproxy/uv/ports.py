@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.logger import Logger
 
 from dfproxy.uv.stepping import Steps, at_once
-from dfproxy.uv.surroundings import Reactor
+from dfproxy.uv.surroundings import Reactor, address_of
 from dfproxy.uv.tls import HANDSHAKE_TIMEOUT_S, SHUTDOWN_TIMEOUT_S
 from dfproxy.uv.transport import Transport
 
@@ -59,9 +59,13 @@ class Accepted(Transport):
 
     def build(self) -> IProtocol | None:
         """
-        Ask the factory.
+        Ask the factory; a client that has reset the connection before we looked has no address, and gets no protocol.
         """
-        return self.factory.buildProtocol(self.getPeer())
+        peername = self._uv.get_extra_info("peername")
+        if peername is None:
+            return None
+        self._peer = address_of(peername)
+        return self.factory.buildProtocol(self._peer)
 
     def log_name(self, prefix: str) -> str:
         """

@@ -121,6 +121,21 @@ class PortTests(UvTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(recorder.wire.sessionno, 1)
 
+    def test_reset_before_accepted(self) -> None:
+        """
+        A client that resets before it is accepted is forgotten without a word in the log; the next one is served.
+        """
+        self.port.pauseProducing()
+        gone = socket.create_connection((HERE, self.port.getHost().port))
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.close()
+        self.port.resumeProducing()
+        self.turns(5)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertFalse(self.server.made.called)
+        self.raw_client(self.port)
+        self.wait(self.server.made)
+
     def test_no_descriptors_left(self) -> None:
         """
         When descriptors run out, waiting connections are let go without a busy loop, and later ones are served.
