@@ -17,6 +17,7 @@ from dfproxy.api.request import Request, Verb
 from dfproxy.api.slices import Slices
 from dfproxy.dfp import answers, haproxy
 from dfproxy.model.service import Service
+from dfproxy.model.settings import Settings
 from dfproxy.tls.store import Order
 
 

@@ -176,7 +176,9 @@ class DnsAddresses:
             name = name.encode("idna").decode("ascii")
         except UnicodeError as error:
             return succeed(Answer(Verdict.ABSENT, (), f"is no name: {error}"))
-        listed = self._hosts.value.get(usual_form(name))
+        hosts = self._hosts.value
+        tasks_listed = hosts.get(f"tasks.{usual_form(name)}") if "." not in name else None
+        listed = tasks_listed or hosts.get(usual_form(name))
         if listed:
             return succeed(Answer(Verdict.FOUND, listed))
         file = self._resolv_conf.value

@@ -220,6 +220,7 @@ class DnsTests(TestCase):
         asker = self.make(hosts="10.9.9.9 web web.example # mine\n")
         yield self.assert_answer(asker.ask("WEB"), "10.9.9.9")
         self.assertEqual(asker.questions, 0)
+        yield self.assert_answer(self.make(hosts="10.9.9.8 tasks.web\n10.9.9.9 web\n").ask("web"), "10.9.9.8")
 
     @inlineCallbacks
     def test_nobody_waits_behind_another(self) -> Any:
