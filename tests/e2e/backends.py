@@ -4,15 +4,16 @@ Servers of tests: what they do on each connection is a script, so that they can 
 
 from __future__ import annotations
 
-import select
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from tests.e2e.wire import Ended, Wire
+from tests.e2e.wire import Ended, Wire, digest, long_body
 
 Script = Callable[[Wire, "Backend"], None]
 """What is done on one connection; it is closed afterwards."""
+
+MB = 1_000_000
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
 
@@ -165,7 +166,7 @@ def silent(wire: Wire, backend: Backend) -> None:
     """
     Takes everything and never answers; notes when the other side ends.
     """
-    select.select([wire.sock], [], [])
+    wire.sock.settimeout(None)
     try:
         while wire.sock.recv(65536):
             continue
@@ -208,3 +209,58 @@ def refused_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as sock:
         sock.bind((host, 0))
         return int(sock.getsockname()[1])
+
+
+# --- long bodies ---------------------------------------------------------------------------------------------------
+
+
+def sending(size: int, first: int, form: str) -> Callable[[Wire, Backend], None]:
+    """
+    Answers every request with a long body.
+
+    Args:
+        form: length, chunks or close.
+    """
+
+    def script(wire: Wire, backend: Backend) -> None:
+        while True:
+            wire.request()
+            if form == "length":
+                wire.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n")
+            elif form == "chunks":
+                wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            else:
+                wire.send("HTTP/1.1 200 OK\r\n\r\n")
+            for piece in long_body(size, first):
+                wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if form == "chunks" else piece)
+                with backend.changed:
+                    backend.sent = getattr(backend, "sent", 0) + len(piece)  # type: ignore[attr-defined]
+            if form == "chunks":
+                wire.send(b"0\r\n\r\n")
+            elif form == "close":
+                return
+
+    return script
+
+
+def hashing(wire: Wire, backend: Backend) -> None:
+    """
+    Answers every request with the digest of its body.
+    """
+    while True:
+        head = wire.head()
+        told = digest(body_pieces(wire, head.get("content-length"))).encode()
+        wire.send(ANSWER % (len(told), told))
+
+
+def body_pieces(wire: Wire, length: str | None) -> Iterator[bytes]:
+    """
+    A long body as it comes, of known length or in chunks.
+    """
+    if length is not None:
+        yield from wire.pieces(int(length))
+        return
+    while size := int(wire.read_until(b"\r\n"), 16):
+        yield from wire.pieces(size)
+        wire.read(2)
+    wire.read(2)

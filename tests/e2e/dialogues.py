@@ -3,6 +3,8 @@ What a client and a server see of each other through the proxy, message by messa
 
 A mixin: the same dialogues are held with workers on the uv reactor (`test_http.py`) and with everything in one process
 on Twisted's own (`test_reactors.py`).
+
+Long, and still one thing: a list of dialogues.
 """
 
 from __future__ import annotations

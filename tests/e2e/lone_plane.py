@@ -11,23 +11,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
+from twisted.protocols.basic import LineOnlyReceiver
+
 from dfproxy.uv import reactor as uv
-
-uv.install()
-
-from twisted.internet import reactor  # noqa: E402  the one just installed
-from twisted.internet.stdio import StandardIO  # noqa: E402
-from twisted.protocols.basic import LineOnlyReceiver  # noqa: E402
-
-from dfproxy.frontend.listeners import Listeners  # noqa: E402
-from dfproxy.model.listener import Listener  # noqa: E402
-from dfproxy.model.match import Match  # noqa: E402
-from dfproxy.model.service import Destination, Service  # noqa: E402
-from dfproxy.model.settings import Settings  # noqa: E402
-from dfproxy.model.snapshot import Change, Membership, Revision, ServerAddress  # noqa: E402
-from dfproxy.service import make_data_plane  # noqa: E402
 
 
 class Questions(LineOnlyReceiver):
@@ -37,21 +26,35 @@ class Questions(LineOnlyReceiver):
 
     delimiter = b"\n"
 
-    def __init__(self, plane: Any) -> None:
+    def __init__(self, plane: Any, stop: Callable[[], None]) -> None:
         self._plane = plane
+        self._stop = stop
 
     def lineReceived(self, line: bytes) -> None:
         asked = self._plane.query(line.decode(), None)
         asked.addCallback(lambda values: self.sendLine(json.dumps(values[0]).encode()))
 
     def connectionLost(self, reason: Any = None) -> None:
-        reactor.stop()
+        self._stop()
 
 
 def main(server_port: str) -> None:
     """
     Serve.
     """
+    uv.install()
+    # Only now: these import the reactor, and it has to be the one just installed.
+    from twisted.internet import reactor
+    from twisted.internet.stdio import StandardIO
+
+    from dfproxy.frontend.listeners import Listeners
+    from dfproxy.model.listener import Listener
+    from dfproxy.model.match import Match
+    from dfproxy.model.service import Destination, Service
+    from dfproxy.model.settings import Settings
+    from dfproxy.model.snapshot import Change, Membership, Revision, ServerAddress
+    from dfproxy.service import make_data_plane
+
     listener = Listener("127.0.0.1", 0)
     plane = make_data_plane(Settings(listeners=(listener,)), reactor, None)
     service = Service("a", "a", (Destination(0, int(server_port), Match(), "127.0.0.1", "a"),))
@@ -61,7 +64,7 @@ def main(server_port: str) -> None:
     port = Listeners(reactor, plane.site).bind(listener)
     sys.stdout.write(f"{port.getHost().port}\n")
     sys.stdout.flush()
-    StandardIO(Questions(plane))
+    StandardIO(Questions(plane, reactor.stop))
     reactor.run()
 
 

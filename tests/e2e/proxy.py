@@ -3,6 +3,8 @@ A real `twistd dfproxy` for tests: started on free ports, ready when `Proxy` ret
 
 A start takes a second, so tests that want the same options share one; each takes away what it has published. What the
 proxy logs is kept: a traceback in it fails the test during which it was written, and a failed test prints it.
+
+Long, and still one thing: a running proxy, seen through its log, its API, its fronts and its processes.
 """
 
 from __future__ import annotations

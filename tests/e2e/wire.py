@@ -192,7 +192,7 @@ class Wire:
         """
         Whether the other side ends the connection in that time, orderly or not, without sending anything more.
         """
-        if self._buffer or not select.select([self.sock], [], [], within_s)[0]:
+        if self._buffer or not readable(self.sock, within_s):
             return False
         try:
             return self.sock.recv(1) == b""
@@ -218,7 +218,7 @@ class Wire:
         """
         Whether nothing comes in that time, not even an end.
         """
-        return not self._buffer and not select.select([self.sock], [], [], for_s)[0]
+        return not self._buffer and not readable(self.sock, for_s)
 
     # --- ending ------------------------------------------------------------------------------------------------
 
@@ -246,6 +246,15 @@ class Wire:
 
     def __exit__(self, *_: object) -> None:
         self.sock.close()
+
+
+def readable(sock: socket.socket, within_s: float) -> bool:
+    """
+    Whether something comes in that time, be it an end. `select` knows no descriptors above 1023.
+    """
+    waiting = select.poll()
+    waiting.register(sock.fileno(), select.POLLIN)
+    return bool(waiting.poll(within_s * 1000))
 
 
 def _fields(lines: list[str]) -> list[tuple[str, str]]:
