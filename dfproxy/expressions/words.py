@@ -26,7 +26,7 @@ class InvalidExpression(ValueError):
 
 def split_items(text: str, separator: str) -> list[str]:
     """
-    Cut a list at its separator, but not within quotes nor within `%[...]`, where DFP tore items apart.
+    Cut a list at its separator, but not within quotes, `%[...]` or `{ ... }`, where DFP tore items apart.
 
     Total: what is not closed goes on to the end, and `split_words` refuses it.
     """
@@ -35,6 +35,7 @@ def split_items(text: str, separator: str) -> list[str]:
     items: list[str] = []
     start = place = depth = 0
     quote = ""
+    in_test = False
     while place < len(text):
         character = text[place]
         if character == "\\" and quote != "'" and text[place + 1 : place + 2] in ("\\", "'", '"', "%"):
@@ -46,6 +47,10 @@ def split_items(text: str, separator: str) -> list[str]:
             quote = character
         elif depth:
             depth += (character == "[") - (character == "]")
+        elif in_test:
+            in_test = not (character == "}" and _is_word(text, place))
+        elif character == "{" and _is_word(text, place):
+            in_test = True
         elif text.startswith("%[", place) and (place == 0 or not _is_literal_percent(text, place)):
             depth, place = 1, place + 1
         elif text.startswith(separator, place):
@@ -55,6 +60,13 @@ def split_items(text: str, separator: str) -> list[str]:
             continue
         place += 1
     return [*items, text[start:]]
+
+
+def _is_word(text: str, place: int) -> bool:
+    """
+    Whether the brace here stands alone, as those around a test do; `!` may stand before it.
+    """
+    return text[:place].rstrip("!")[-1:] in ("", " ", "\t") and text[place + 1 : place + 2] in ("", " ", "\t", ",")
 
 
 def _is_literal_percent(text: str, place: int) -> bool:

@@ -35,6 +35,14 @@ class ItemTests(SynchronousTestCase):
         self.assertEqual(split_items("X %[path,regsub([a,b]+,c)],Y", ","), ["X %[path,regsub([a,b]+,c)]", "Y"])
         self.assertEqual(split_items("X %[str(']'),lower],Y", ","), ["X %[str(']'),lower]", "Y"])
 
+    def test_within_tests(self) -> None:
+        """
+        Nor within the braces of a test.
+        """
+        for text in ("X 1 if { path,lower /a }", "X 1 if !{ hdr(x,1) a } or { path /b,c }"):
+            self.assertEqual(split_items(f"{text},Y 2", ","), [text, "Y 2"])
+        self.assertEqual(split_items("X {a,Y b}", ","), ["X {a", "Y b}"])
+
     def test_literal_percent(self) -> None:
         """
         `%%[` begins no expression.
