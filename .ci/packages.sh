@@ -17,6 +17,7 @@ ip iproute2
 ps procps
 patch patch
 openssl openssl
+h2load nghttp2-client
 ${SWARM:+dockerd docker.io}
 ${SWARM:+debootstrap debootstrap}
 ${SWARM:+iptables iptables}

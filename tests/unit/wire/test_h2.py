@@ -6,6 +6,8 @@ Which requirement of the RFCs each test shows stands in docs/http2.md. Long, but
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,6 +19,8 @@ from dfproxy.wire.h2fields import FieldReader, Malformed
 from dfproxy.wire.h2sending import DEBT, FORGIVEN_PER_S, ConnectionFault, StreamState
 from dfproxy.wire.hpack import Encoder, Field
 from tests.http2 import ERRORS, GET, POST, Hearing, data, frame, headers, literal, number
+from tests.requirements import ROOT
+from tests.test_parts import exists
 
 SETTINGS = settings(max_examples=200, deadline=None, derandomize=True)
 
@@ -796,3 +800,20 @@ class AnythingTests(SynchronousTestCase):
         good[place % len(good)] = byte
         whole = bytes(good)
         self.check(*(whole[at : at + size] for at in range(0, len(whole), size)))
+
+
+class PageTests(SynchronousTestCase):
+    """
+    docs/http2.md, which says what shows what.
+    """
+
+    def test_tests_exist(self) -> None:
+        """
+        Each row of a requirement names tests, and all of them exist.
+        """
+        rows = [
+            line for line in (ROOT / "docs" / "http2.md").read_text().splitlines() if "`tests." in line and "|" in line
+        ]
+        self.assertGreater(len(rows), 60)
+        named = [name for row in rows for name in re.findall(r"`(tests\.[\w.]+)`", row)]
+        self.assertEqual([name for name in named if not exists(name)], [])
