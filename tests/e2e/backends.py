@@ -31,6 +31,7 @@ class Backend:
         port: where it listens.
         accepted: connections so far.
         requests: whatever the script puts there.
+        sent: bytes of long bodies so far, where the script counts them.
         errors: what went wrong in scripts; a test that leaves some fails.
     """
 
@@ -39,6 +40,7 @@ class Backend:
         self.host = host
         self.requests: list[object] = []
         self.accepted = 0
+        self.sent = 0
         self.errors: list[BaseException] = []
         self.changed = threading.Condition()
         self._open: set[Wire] = set()
@@ -234,7 +236,7 @@ def sending(size: int, first: int, form: str) -> Callable[[Wire, Backend], None]
             for piece in long_body(size, first):
                 wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if form == "chunks" else piece)
                 with backend.changed:
-                    backend.sent = getattr(backend, "sent", 0) + len(piece)  # type: ignore[attr-defined]
+                    backend.sent += len(piece)
             if form == "chunks":
                 wire.send(b"0\r\n\r\n")
             elif form == "close":

@@ -210,7 +210,7 @@ class LongBodyTests(ProxyCase):
             before = self.proxy.rss_bytes()
             client = self.client()
             client.send(GET.format("/"))
-            sent = self.stalls(lambda backend=backend: getattr(backend, "sent", 0))
+            sent = self.stalls(lambda backend=backend: backend.sent)
             self.assertLess(sent, 30 * MB, form)
             self.assertLess(self.proxy.rss_bytes() - before, 8 * MB, form)
             self.assertEqual(self.proxy.get("/other").body, b"hello")
