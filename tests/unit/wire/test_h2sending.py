@@ -148,10 +148,6 @@ class KnownTests(SendingCase):
         """
         Only blocks of whole indexed fields are taken for such.
         """
-        for block, wanted in (
-            (b"\x88\xbe", True),
-            (b"\x88\xff\x00", False),
-            (b"\x40\x01a\x01b", False),
-            (b"\x80", False),
-        ):
+        self.assertTrue(is_indexed(b"\x88\xbe"))
+        for block in (b"\x88\xff\x00", b"\x40\x01a\x01b", b"\x80", b"\x20\x88", b""):
             self.assertFalse(is_indexed(block), block.hex())
