@@ -212,6 +212,9 @@ def _comparison(method: str, kind: Kind, values: list[str], ignore_case: bool, t
         raise InvalidExpression(f"{text[:40]!r} needs something to compare with, or -m found")
     if method == "int":
         return _numbers(values)
+    if method == "len":
+        wanted = _numbers(values)
+        return lambda value: value is not None and wanted(len(as_bytes(value)))
     if method == "ip":
         return _networks(values)
     tests = [_text(method, value, ignore_case) for value in values]
@@ -229,11 +232,6 @@ def _text(method: str, value: str, ignore_case: bool) -> Callable[[bytes], bool]
             return found.pattern.search(text) is not None
 
         return search
-    if method == "len":
-        if not value.isascii() or not value.isdecimal():
-            raise InvalidExpression(f"{value[:40]!r} is no length")
-        length = int(value)
-        return lambda text: len(text) == length
     if ignore_case:
         plain = _text(method, value.lower(), False)
         return lambda text: plain(text.lower())

@@ -36,6 +36,29 @@ HOST_ALGORITHMS = (
     *("hdr_dir(host)", "hdr_reg(host)", "hdr_len(host)"),
 )
 HOST_REGEXES = ("^a", "b$", "a[.]b", "(a|b){2}")
+STEPS: dict[str, tuple[str, ...]] = {
+    "addReqHeader": (
+        "X-P %[path,lower] if { path_beg /a },X-P 2",
+        "X-Q %[hdr(x-a),word(1,\\,)]|%[query] if !{ hdr(x-a) -m found } or { path_sub b }",
+        "X-R '%[req.fhdr(x-b)] %[src]' if { hdr(x-b) a 2 } METH_GET",
+        "X-S \"%[url,regsub('(a+)','[\\1]',g)]\"",
+    ),
+    "setReqHeader": (
+        "X-A %[base,length]",
+        "X-B %[hdr(x-a,1),upper]%% unless { path_len 3:6 }",
+        "X-T %[method]-%[ssl_fc]",
+    ),
+    "delReqHeader": ("X-A if { hdr_sub(x-a) 1 }", "X-B", "User-Agent if { path_dir b }"),
+    "reqPathSearchReplace": ("/a,/z", "a,:b,c,g", "^/(a)(.*),/\\2\\1", "A,x,i"),
+    "allowedMethods": ("GET,PUT", "POST"),
+    "deniedMethods": ("GET", "get,PUT"),
+    "httpsOnly": ("true",),
+    "httpsRedirectCode": ("301", "307"),
+    "redirectWhenHttpProto": ("true",),
+    "redirectUnlessHttpsProto": ("true",),
+}
+"""What a service may do to requests, and how."""
+STEPS_CHANCE = {"httpsOnly": 0.05, "deniedMethods": 0.05, "redirectUnlessHttpsProto": 0.05, "allowedMethods": 0.1}
 AGENTS = ("MOZ/1", "xA By", "foo -I", "curl/8")
 
 
@@ -91,6 +114,9 @@ class OracleTests(ProxyCase):
             given["aclName"] = chance.choice(("10-x", "2-x", "A", "a", "b", "c"))
         if chance.random() < 0.05:
             given["isDefaultBackend"] = "true"
+        for name, values in STEPS.items():
+            if chance.random() < STEPS_CHANCE.get(name, 0.2):
+                given[name] = chance.choice(values)
         algorithm = chance.choice(HOST_ALGORITHMS)
         if algorithm:
             given["serviceDomainAlgo"] = algorithm
@@ -144,6 +170,8 @@ class OracleTests(ProxyCase):
         target = "/" + words(chance, 4, PIECES) + chance.choice(("", "", "?a", "?a=/b"))
         host = words(chance, 5, HOSTS) + chance.choice(("", "", ":80"))
         lines = [f"GET {target} HTTP/1.1", f"Host: {host}", "Connection: close"]
+        if chance.random() < 0.3:
+            lines.append(f"X-Forwarded-Proto: {chance.choice(('http', 'https', 'HTTP', 'https, http'))}")
         for name in ("X-A", "x-b"):
             if chance.random() < 0.5:
                 lines.append(f"{name}: {chance.choice(('1', 'a b', '2, 1', '11', '2', 'a b, 2'))}")
@@ -182,12 +210,12 @@ class OracleTests(ProxyCase):
 
     def ask(self, host: str, port: int, request: bytes) -> tuple[int, object]:
         """
-        Status, and what the server that answered saw; None if it was the proxy itself.
+        Status, and what the server that answered saw, or where the proxy itself sends the client.
         """
         with connect(host, port) as client:
             client.send(request)
             response = client.final()
-        told = json.loads(response.body) if response.get("x-told") else None
+        told = json.loads(response.body) if response.get("x-told") else response.get("location")
         return response.status, told
 
     def test_same_as_haproxy(self) -> None:
@@ -195,7 +223,7 @@ class OracleTests(ProxyCase):
         HAProxy, with the text that dfproxy shows, sends each request to the same server, in the same words.
         """
         differences: list[object] = []
-        answered = refused = 0
+        answered = refused = denied = redirected = 0
         for table in range(TABLES):
             chance = random.Random(table)
             definitions = [self.definition(chance, number) for number in range(SERVICES)]
@@ -209,10 +237,12 @@ class OracleTests(ProxyCase):
                 for _ in range(REQUESTS):
                     request, port = self.request(chance), chance.choice(self.proxy.ports)
                     ours, theirs = self.ask("127.0.0.1", port, request), self.ask(HOST, port, request)
-                    if ours != theirs or ours[0] not in (200, 503):
+                    if ours != theirs or ours[0] not in (200, 301, 302, 307, 403, 503):
                         differences.append((table, port, request, ours, theirs))
                     answered += ours[0] == 200
                     refused += ours[0] == 503
+                    denied += ours[0] == 403
+                    redirected += ours[0] in (301, 302, 307)
             finally:
                 child.terminate()
                 child.wait(10)
@@ -221,6 +251,8 @@ class OracleTests(ProxyCase):
             for given in definitions:
                 self.proxy.remove(given["serviceName"])
         self.assertEqual(differences[:3], [], f"{len(differences)} of {answered + refused}")
-        # Both kinds are there, or nothing is shown.
+        # All kinds are there, or nothing is shown.
+        self.assertGreater(denied, TABLES * REQUESTS / 50)
+        self.assertGreater(redirected, TABLES * REQUESTS / 50)
         self.assertGreater(answered, TABLES * REQUESTS / 4)
         self.assertGreater(refused, TABLES * REQUESTS / 50)

@@ -48,7 +48,8 @@ class ConditionTests(SynchronousTestCase):
         """
         self.all_hold(
             "{ path /a/b.c }", "{ path_beg /a }", "{ path_end .c }", "{ path_sub /b }", "{ path_dir b.c }",
-            "{ path_dom b }", "{ path_len 6 }", "{ path_reg ^/[a-z]/ }", "{ path -m beg /a }", "{ path -i /A/B.C }",
+            "{ path_dom b }", "{ path_len 6 }",
+            "{ path_len 5:7 }", "{ path_reg ^/[a-z]/ }", "{ path -m beg /a }", "{ path -i /A/B.C }",
             "{ path_beg -i /A }", "{ path_reg -i ^/A }", "{ path,upper /A/B.C }", "{ url_sub x=1 }",
             "{ path /no /a/b.c }", "{ base_beg Web.Test }", "{ path -- /a/b.c }", "{ query -m found }",
         )  # fmt: skip
