@@ -14,6 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.run import is_listed, read_results, read_skips
 
+UNIT_LIMIT_S = 60.0
+"""
+How long all unit tests may take together: more than a minute, and nobody runs them before each commit.
+"""
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "parts.md"
 
@@ -119,6 +124,15 @@ class PartsTests(SynchronousTestCase):
                 skipped = [test for test, outcome in outcomes.items() if outcome == "skipped"]
                 wrong += [f"{row.part}: {test} is skipped" for test in skipped if not is_listed(test, skips)]
         self.assertEqual(wrong, [])
+
+    def test_unit_suite_is_quick(self) -> None:
+        """
+        In a whole run, all unit tests together have taken less than a minute.
+        """
+        if os.environ.get("DFPROXY_REQUIRE") != "all":
+            return  # as above
+        took = [float(row["seconds"]) for row in read_results().values() if row["suite"] == "unit"]
+        self.assertLess(sum(took), UNIT_LIMIT_S, f"{len(took)} tests")
 
     def test_names_are_judged(self) -> None:
         """

@@ -76,8 +76,8 @@ class Option:
         return f"dfp_{self.variable.lower()}"
 
 
-def _time(name: str, variable: str, default: str, help: str, limit: str) -> Option:
-    return Option(name, variable, "SECONDS", default, TIMES, help, seconds(), f"limits.{limit}")
+def _time(name: str, variable: str, default: str, help: str, limit: str, later: str = "") -> Option:
+    return Option(name, variable, "SECONDS", default, TIMES, help, seconds(), f"limits.{limit}", later=later)
 
 
 def _size(name: str, default: str, help: str, limit: str, low: int, high: int) -> Option:
@@ -211,7 +211,7 @@ OPTIONS: tuple[Option, ...] = (
           "idle_upstream_s"),
     _time("timeout-drain", "TIMEOUT_DRAIN", "30", "requests under way when a worker ends", "drain_s"),
     _time("timeout-tunnel-drain", "TIMEOUT_TUNNEL_DRAIN", "300", "upgraded connections when a worker ends",
-          "tunnel_drain_s"),
+          "tunnel_drain_s", NOT_YET),
     Option(
         "drain-wait", "DRAIN_WAIT", "SECONDS", "0", TIMES,
         "listeners go on so long after SIGTERM, while /ready says 503", seconds(0.0, 3600.0), "drain_wait_s",

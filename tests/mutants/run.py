@@ -9,6 +9,7 @@ Unfaulted, the same tests pass first: else everything would look caught.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -104,19 +105,52 @@ def copy_tree(target: Path) -> None:
             shutil.copy(source, target / name)
 
 
-def run_tests(tree: Path, tests: Iterable[str], limit_s: float = LIMIT_S) -> tuple[int | None, str]:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    What became of tests.
+
+    Attributes:
+        status: exit status; None: they took too long.
+        ran: tests that ended, passed or failed.
+        failed: those of them that failed, with the reason.
+        said: what they printed.
+    """
+
+    status: int | None
+    ran: frozenset[str]
+    failed: dict[str, str]
+    said: str
+
+    def fails(self, name: str) -> str:
+        """
+        Why what a name stands for cannot be relied on; empty: it passed.
+        """
+        mine = {test for test in self.ran if test == name or test.startswith(f"{name}.")}
+        failed = {test: why for test, why in self.failed.items() if test in mine or name.startswith(f"{test}.")}
+        if failed:
+            return "; ".join(f"{test}: {why}" for test, why in failed.items())
+        if not mine:
+            return f"{name}: {'took too long' if self.status is None else 'holds no test that runs'}"
+        return ""
+
+
+def run_tests(tree: Path, tests: Iterable[str], limit_s: float = LIMIT_S) -> Outcome:
     """
     Run tests in a copy of the tree, where hypothesis does not look for the smallest example.
-
-    Returns:
-        Exit status (None: took too long) and what was printed.
     """
-    said = tree / "said"
+    said, results = tree / "said", tree / "results"
     # The copy comes first on the path, before the editable install of the real tree.
     command = f'exec env PYTHONPATH="{tree}" PYTHONDONTWRITEBYTECODE=1 "$@" > "{said}" 2>&1'
-    trial = (sys.executable, "-m", "tests.mutants.hurried", "--temp-directory", str(tree / "trial"), *tests)
-    status, _ = run_limited(("sh", "-c", f'cd "{tree}" && {command}', "sh", *trial), limit_s)
-    return status, said.read_text(errors="replace") if said.exists() else ""
+    hurried = (sys.executable, "-m", "tests.mutants.hurried", str(results), "mutants", str(tree / "trial"), *tests)
+    status, _ = run_limited(("sh", "-c", f'cd "{tree}" && {command}', "sh", *hurried), limit_s)
+    rows = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    return Outcome(
+        status,
+        frozenset(row["test"] for row in rows if row["outcome"] != "skipped"),
+        {row["test"]: row["reason"] for row in rows if row["outcome"] == "failed"},
+        said.read_text(errors="replace") if said.exists() else "",
+    )
 
 
 def try_mutant(mutant: Mutant) -> tuple[Mutant, str]:
@@ -126,7 +160,7 @@ def try_mutant(mutant: Mutant) -> tuple[Mutant, str]:
     Returns:
         The mutant and, unless it was caught, what went wrong.
     """
-    with tempfile.TemporaryDirectory(prefix="dfproxy-mutant-") as folder:
+    with tempfile.TemporaryDirectory(prefix="faulted-") as folder:
         tree = Path(folder)
         copy_tree(tree)
         patched = subprocess.run(
@@ -137,39 +171,29 @@ def try_mutant(mutant: Mutant) -> tuple[Mutant, str]:
         )
         if patched.returncode != 0:
             return mutant, f"does not apply any more: {patched.stdout.strip().splitlines()[-1:]}"
-        status, said = run_tests(tree, mutant.tests)
-        if status == 0:
+        outcome = run_tests(tree, mutant.tests)
+        if outcome.status == 0:
             return mutant, f"missed by {' '.join(mutant.tests)}"
-        if status is not None and "Ran 0 tests" in said:
-            return mutant, f"{' '.join(mutant.tests)} holds no test"
+        modules = [test for test in outcome.failed if (tree / f"{test.replace('.', '/')}.py").exists()]
+        if outcome.status is not None and len(modules) == len(outcome.failed):
+            return mutant, f"breaks an import, not what a test looks at: {outcome.said[-300:]}"
         return mutant, ""
 
 
-def try_unfaulted(tests: Iterable[str], limit_s: float) -> str:
+def try_unfaulted(tests: list[str]) -> dict[str, str]:
     """
     Run tests without a fault.
 
     Returns:
-        What they printed if they fail or take too long, else "".
+        Names that cannot be relied on, with the reason.
     """
-    with tempfile.TemporaryDirectory(prefix="dfproxy-mutant-") as folder:
+    if not tests:
+        return {}
+    with tempfile.TemporaryDirectory(prefix="faulted-") as folder:
         copy_tree(Path(folder))
-        status, said = run_tests(Path(folder), tests, limit_s)
-    return "" if status == 0 else said or f"ended after {limit_s:g} s"
-
-
-def find_failing(mutants: list[Mutant], pool: ThreadPoolExecutor) -> set[tuple[str, ...]]:
-    """
-    Which tests fail without any fault: of their mutants nothing can be said.
-    """
-    print("some tests fail without any fault; which ones?", flush=True)
-    groups = sorted({mutant.tests for mutant in mutants})
-    failing = set()
-    for tests, said in zip(groups, pool.map(lambda tests: try_unfaulted(tests, LIMIT_S), groups), strict=True):
-        if said:
-            failing.add(tests)
-            print(f"{said[-2000:]}\n{' '.join(tests)}: fail without any fault", flush=True)
-    return failing
+        once = [name for name in tests if not any(name.startswith(f"{other}.") for other in tests)]
+        outcome = run_tests(Path(folder), once, UNFAULTED_LIMIT_S)
+    return {name: why for name in tests if (why := outcome.fails(name))}
 
 
 def main(*beginnings: str) -> int:
@@ -188,11 +212,14 @@ def main(*beginnings: str) -> int:
     missed = 0
     with ThreadPoolExecutor(AT_ONCE) as pool:
         names = sorted({name for mutant in mutants for name in mutant.tests})
-        failing = find_failing(mutants, pool) if names and try_unfaulted(names, UNFAULTED_LIMIT_S) else set()
+        whole = [name for name in names if name.startswith("tests.e2e")]
+        unsound: dict[str, str] = {}
+        for found in pool.map(try_unfaulted, (whole, [name for name in names if name not in whole])):
+            unsound.update(found)
         print(f"without a fault: {time.monotonic() - began:.0f} s", flush=True)
-        sound = [mutant for mutant in mutants if mutant.tests not in failing]
-        outcomes = [(mutant, "its tests fail without the fault, too") for mutant in mutants if mutant.tests in failing]
-        for position, (mutant, wrong) in enumerate(chain(outcomes, pool.map(try_mutant, sound)), 1):
+        idle = {m: f"fails unfaulted: {unsound[name]}" for m in mutants for name in m.tests if name in unsound}
+        tried = pool.map(try_mutant, [mutant for mutant in mutants if mutant not in idle])
+        for position, (mutant, wrong) in enumerate(chain(idle.items(), tried), 1):
             missed += bool(wrong)
             print(f"[{position}/{len(mutants)}] {wrong or 'caught'}: {mutant.name}: {mutant.fault}", flush=True)
             write_result("mutants", f"mutant: {mutant.name}", "failed" if wrong else "passed", wrong)

@@ -4,6 +4,7 @@ Tests of `dfproxy.dfp.options`: the table agrees with itself, with `Settings` an
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,7 +12,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from dfproxy.dfp.options import GROUPS, OPTIONS, markdown
 from dfproxy.model.settings import Limits, Settings
 
-DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "options.md"
+ROOT = Path(__file__).resolve().parents[3]
+DOCUMENT = ROOT / "docs" / "options.md"
+
+PROMISED = """
+    ip port default-ports bind-ports bind-address workers state-dir certs-dir secrets-dir plugins balance route-order
+    resolve service access-log config-text docker api-token-file trusted-proxies
+""".split()
+"""
+Options that the command line has had from its first version on; tests/unit/test_tap.py has the flag `--check-config`.
+"""
 
 DFP_VARIABLES = """
     BIND_PORTS CA_FILE CAPTURE_REQUEST_HEADER CERTS CFG_TEMPLATE_PATH CHECK_RESOLVERS COMPRESSION_ALGO COMPRESSION_TYPE
@@ -46,6 +56,30 @@ class TableTests(SynchronousTestCase):
         A stack written for DFP starts: every variable that DFP reads is known.
         """
         self.assertEqual(set(DFP_VARIABLES) - {option.variable for option in OPTIONS}, set())
+
+    def test_promised(self) -> None:
+        """
+        No option that was there once has gone.
+        """
+        self.assertEqual(set(PROMISED) - {option.name for option in OPTIONS}, set())
+
+    def test_without_effect_is_said(self) -> None:
+        """
+        An option whose setting nothing reads says so; nobody is to wonder why it does nothing.
+        """
+        readers = [
+            file.read_text()
+            for file in (ROOT / "dfproxy").rglob("*.py")
+            if file.parent.name != "model" and file.name not in ("options.py", "settings.py")
+        ]
+        silent = [
+            option.name
+            for option in OPTIONS
+            if option.target
+            and not option.later
+            and not any(re.search(rf"\.{option.target.rpartition('.')[2]}\b", text) for text in readers)
+        ]
+        self.assertEqual(silent, [])
 
     def test_every_limit_is_an_option(self) -> None:
         """
