@@ -392,6 +392,12 @@ class LocalDataPlane:
         traffic = self._traffic
         if traffic.access_log is not None:
             traffic.access_log.flush()
+        frontend = traffic.frontend
+        for tally in traffic.dirty:
+            if tally is not frontend:
+                tally.pass_on(frontend)
+        if traffic.dirty:
+            traffic.touch(frontend)
         dirty, traffic.dirty = traffic.dirty, []
         for tally in dirty:
             tally.dirty = False

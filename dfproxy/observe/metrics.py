@@ -7,6 +7,9 @@ to shared cells (`dfproxy.observe.cells`), from which the leader makes sums; not
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
+
 FIELDS = (
     "requests",
     "in_flight",
@@ -28,10 +31,19 @@ FIELDS = (
 """
 What one tally counts, in the order of a cell. `in_flight` is a gauge and the only one; all others only grow.
 `latency_us` sums microseconds from the request's head to the answer's head; bytes are of bodies.
-For the frontend tally `in_flight` and `connections` are client connections, now and in all.
+For the frontend tally `in_flight` and `connections` are client connections, now and in all; its requests, responses and
+bytes are those of all backends and of our own refusals.
 """
 
 GAUGE = FIELDS.index("in_flight")
+
+_NOTHING = (0,) * len(FIELDS)
+_values: Callable[[object], tuple[int, ...]] = attrgetter(*FIELDS)
+_TOTALLED = tuple(
+    (place, name)
+    for place, name in enumerate(FIELDS)
+    if name.startswith("responses_") or name in ("requests", "bytes_in", "bytes_out")
+)
 
 
 class Tally:
@@ -43,7 +55,7 @@ class Tally:
         dirty: changed since it was last written; who bumps sets it and appends the tally to the worker's list once.
     """
 
-    __slots__ = (*FIELDS, "cell", "dirty")
+    __slots__ = (*FIELDS, "_passed_on", "cell", "dirty")
 
     requests: int
     in_flight: int
@@ -67,12 +79,23 @@ class Tally:
             setattr(self, name, 0)
         self.cell = cell
         self.dirty = False
+        self._passed_on = _NOTHING
 
     def values(self) -> tuple[int, ...]:
         """
         All counters, in the order of `FIELDS`.
         """
-        return tuple(getattr(self, name) for name in FIELDS)
+        return _values(self)
+
+    def pass_on(self, total: Tally) -> None:
+        """
+        Add to a total what of requests, responses and bytes has come since it was last passed on.
+        """
+        now, before = _values(self), self._passed_on
+        self._passed_on = now
+        for place, name in _TOTALLED:
+            if now[place] != before[place]:
+                setattr(total, name, getattr(total, name) + now[place] - before[place])
 
     def absorb(self, other: Tally) -> None:
         """
@@ -84,3 +107,5 @@ class Tally:
             if name != "in_flight":
                 setattr(self, name, getattr(self, name) + getattr(other, name))
                 setattr(other, name, 0)
+        both = zip(self._passed_on, other._passed_on, strict=True)
+        self._passed_on, other._passed_on = tuple(map(sum, both)), _NOTHING

@@ -22,7 +22,7 @@ from dfproxy.model.match import Condition, Match, PathPattern
 from dfproxy.model.service import Balance, Destination, Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Change, Membership, Revision, ServerAddress
-from dfproxy.observe.cells import CELL_BYTES, Cells
+from dfproxy.observe.cells import CELL_BYTES, CellDirectory, Cells
 from dfproxy.observe.metrics import FIELDS
 from dfproxy.routing.table import Current
 from dfproxy.testing import FakeRequest
@@ -377,8 +377,9 @@ class CounterTests(PlaneCase):
     def setUp(self) -> None:
         super().setUp()
         self.memory = memoryview(bytearray(3 * 64 * CELL_BYTES))
-        self.cells = Cells(self.memory, 1, 64)
-        self.other = Cells(self.memory, 2, 64)
+        directory = CellDirectory(self.memory, lambda: 0.0, 64)
+        self.cells = Cells(self.memory, directory.join(), 64)
+        self.other = Cells(self.memory, directory.join(), 64)
         self.made = Plane(self.strategies, self.cells)
         self.plane = self.made.plane
         self.addCleanup(self.made.traffic.deadlines.stop)

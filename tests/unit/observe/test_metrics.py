@@ -39,3 +39,18 @@ class TallyTests(SynchronousTestCase):
         self.assertEqual(set(mine.values()), {3, 1})
         self.assertEqual((mine.in_flight, other.in_flight), (1, 2))
         self.assertEqual(sum(other.values()), 2)
+
+    def test_passed_on(self) -> None:
+        """
+        A total gets each request once, also when what counted it goes and another takes its counts over.
+        """
+        total, backend, server = Tally(), Tally(), Tally()
+        server.requests, server.responses_2xx, server.bytes_out, server.latency_us = 3, 3, 30, 99
+        server.pass_on(total)
+        server.pass_on(total)
+        server.requests, server.responses_5xx = 4, 1
+        backend.absorb(server)
+        backend.pass_on(total)
+        server.pass_on(total)
+        counted = (total.requests, total.responses_2xx, total.responses_5xx, total.bytes_out, total.latency_us)
+        self.assertEqual(counted, (4, 3, 1, 30, 0))
