@@ -6,6 +6,7 @@ Source: DFP `proxy/template.go` (frontend redirects, backend rules and their ord
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Protocol
 
@@ -120,6 +121,7 @@ class StepsReader:
         given, reader = self._given, self._reader
         code = self._code(index)
         only = given.flag("httpsOnly", index) or reader.settings.https_only
+        sticky = self._sticky if self._has_tasks(index) else ""
         found = Steps(
             redirects=() if https else self._redirects(index, match, code, only),
             https_code=code if only and not https else 0,
@@ -132,8 +134,8 @@ class StepsReader:
             access=None if given.flag("ignoreAuthorization", index) else self._access,
             response_headers=self._response_headers,
             closes_server=self._closes_server,
-            sticky=self._sticky,
-            sticky_by_address=self._sticky_by_address,
+            sticky=sticky,
+            sticky_by_address=bool(sticky) and self._sticky_by_address,
             compression=self._compression,
         )
         return None if found == Steps() else found
@@ -256,6 +258,18 @@ class StepsReader:
         return Access("".join(c for c in name if c not in '"\\') + "Realm", users)
 
     # --- connections and bodies ---
+
+    def _has_tasks(self, index: int) -> bool:
+        """
+        Whether there can be several servers; behind a fixed address there are no tasks to stay at (ODDITY-41).
+        """
+        if self._reader.text("endpoints", index):
+            return True
+        try:
+            ipaddress.ip_address(self._reader.text("outboundHostname", index))
+        except ValueError:
+            return True
+        return False
 
     def _sticky_value(self) -> bool:
         text = self._reader.text("stickyValue")

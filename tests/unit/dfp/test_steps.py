@@ -120,6 +120,17 @@ class AcceptedTests(SynchronousTestCase):
         )
         self.assertIsNone(steps("compressionAlgo=identity").compression)
 
+    def test_sticky(self) -> None:
+        """
+        Only `sticky-server` sets a cookie, and not for a fixed address, behind which there are no tasks (ODDITY-41).
+        """
+        self.assertEqual(steps("sessionType=sticky-server").sticky, "s")
+        self.assertEqual(steps("sessionType=other").sticky, "")
+        self.assertEqual(steps("sessionType=sticky-server&outboundHostname=10.0.0.1"), Steps())
+        by_hand = "sessionType=sticky-server&outboundHostname=10.0.0.1&endpoints=10.0.0.1:80,10.0.0.2:80"
+        self.assertEqual(steps(f"{by_hand}&stickyValue=address").sticky_by_address, True)
+        self.assertRaises(InvalidService, service, f"{GOOD}&sessionType=sticky-server&stickyValue=x")
+
     def test_https_port(self) -> None:
         """
         A second destination for the https port, which neither redirects nor refuses; the default stays the plain one.
