@@ -7,10 +7,10 @@ Source: HAProxy manual, section 7.1 (flags, matching methods) and 2.2 (quoting a
 from __future__ import annotations
 
 import re
-import warnings
 from typing import Literal, NamedTuple
 
 from dfproxy.dfp.given import items
+from dfproxy.expressions.regex import bounded
 
 Method = Literal["str", "beg", "end", "sub", "reg", "dir", "dom", "len"]
 
@@ -25,19 +25,8 @@ METHODS: dict[str, Method] = {
     "len": "len",
 }
 
-REGEX_CHARS = 1024
-"""
-Longest regular expression, so that compiling takes milliseconds. HAProxy's line set 2048 for all of a criterion.
-"""
-
-REGEX_GROUPS = 50
-"""
-Most groups in a regular expression: nested ones cost stack when compiled, wherever that is done again.
-"""
-
 _ESCAPED = re.compile(r"\\([ #\\\"'])")
 _BLANKS = re.compile(r"(?<!\\)((?:\\\\)*)[ \t]+")
-_POSIX_CLASS = re.compile(r"\[[:.=]\^?\w+[:.=]\]")
 
 
 class Criterion(NamedTuple):
@@ -112,20 +101,9 @@ def headers(text: str, separator: str) -> dict[str, str]:
 
 def check_regex(text: str) -> None:
     """
-    See that a regular expression compiles.
+    See that a regular expression compiles, and can hold nobody up (`dfproxy.expressions.regex`).
 
     Raises:
         ValueError: it does not; or it means something else here than it did for HAProxy.
     """
-    if len(text) > REGEX_CHARS:
-        raise ValueError(f"regular expressions may have {REGEX_CHARS} characters, this has {len(text)}")
-    if text.count("(") > REGEX_GROUPS:
-        raise ValueError(f"regular expressions may have {REGEX_GROUPS} groups, this has {text.count('(')}")
-    if _POSIX_CLASS.search(text):
-        raise ValueError("classes such as [:alpha:] are not known; write [A-Za-z]")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", FutureWarning)  # a set that Python will read otherwise one day
-            re.compile(text.encode())
-    except (re.error, OverflowError, RecursionError, FutureWarning) as error:
-        raise ValueError(f"not a regular expression: {error}") from error
+    bounded(text)

@@ -41,6 +41,11 @@ LEAST_TEXT_BYTES = 256
 Texts up to here must always be possible, or the pattern is refused: few paths are longer.
 """
 
+_DELIMITERS = "./-:,;&=+@"
+"""
+What may delimit the turns of a repetition: never a digit, letter or blank, whatever the case.
+"""
+
 _POSIX_CLASS = re.compile(r"\[[:.=]\^?\w+[:.=]\]")
 
 
@@ -127,6 +132,45 @@ def _is_simple(body: Any) -> bool:
     return len(nodes) == 1 and nodes[0][0] in (_c.LITERAL, _c.NOT_LITERAL, _c.ANY, _c.IN)
 
 
+def _is_delimited(body: Any) -> bool:
+    """
+    `[^/]+/`, `[a-z]+[.]` or `/[^/]+`: each turn of the repetition has one delimiter that the rest of it cannot match,
+    so a text is cut into turns in one way only.
+    """
+    nodes = list(body)
+    if len(nodes) == 1 and nodes[0][0] is _c.SUBPATTERN:
+        return _is_delimited(nodes[0][1][3])
+    if len(nodes) != 2:
+        return False
+    delimiter, other = nodes if nodes[0][0] is _c.LITERAL else reversed(nodes)
+    if delimiter[0] is not _c.LITERAL or chr(delimiter[1]) not in _DELIMITERS:
+        return False
+    if other[0] not in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+        return False
+    inner = list(other[1][2])
+    return len(inner) == 1 and not _can_be(inner[0], delimiter[1])
+
+
+def _can_be(node: Any, delimiter: int) -> bool:
+    """
+    Whether one character of a pattern may be this delimiter.
+    """
+    kind, value = node
+    if kind is _c.LITERAL:
+        return bool(value == delimiter)
+    if kind is _c.NOT_LITERAL:
+        return bool(value != delimiter)
+    if kind is not _c.IN:
+        return True
+    listed = any(
+        (kind is _c.LITERAL and what == delimiter)
+        or (kind is _c.RANGE and what[0] <= delimiter <= what[1])
+        or (kind is _c.CATEGORY and what not in (_c.CATEGORY_DIGIT, _c.CATEGORY_WORD, _c.CATEGORY_SPACE))
+        for kind, what in value
+    )
+    return listed != (value[0][0] is _c.NEGATE)
+
+
 def _are_told_apart(branches: Iterable[Any]) -> bool:
     """
     Whether the first byte decides between alternatives.
@@ -150,12 +194,12 @@ def _cost(nodes: Iterable[Any]) -> tuple[int, int]:
             low, high, body = value
             inner_degree, inner_factor = _cost(body)
             if high is _c.MAXREPEAT or high > LEAST_TEXT_BYTES:
-                if inner_degree or inner_factor > 1:
+                if (inner_degree or inner_factor > 1) and not _is_delimited(body):
                     raise InvalidExpression(
                         "this regular expression can run away: a repetition such as + or * within another, or around "
                         "alternatives"
                     )
-                inner_degree = 1
+                inner_degree, inner_factor = 1, 1
             elif inner_degree and high > 1:
                 inner_degree *= high
                 inner_factor = min(inner_factor**high, MOST_STEPS) * (high - low + 1)

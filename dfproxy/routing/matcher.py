@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from dfproxy.errors import InvalidRoute
+from dfproxy.expressions.regex import bounded
 from dfproxy.interfaces import IRequest, IRouteConditionFactory
 from dfproxy.model.match import Condition, HostPattern, Match, PathPattern
 
@@ -43,8 +44,7 @@ def text_test(form: str, value: bytes, ignore_case: bool) -> Test | None:
     if not value:
         return None
     if form == "regex":
-        search = compile_regex(value, ignore_case).search
-        return lambda text: search(text) is not None
+        return regex_test(value, ignore_case)
     if form == "length":
         if not value.isdigit():
             raise InvalidRoute(f"a length must be a decimal number, not {shown(value)}")
@@ -73,17 +73,20 @@ def text_test(form: str, value: bytes, ignore_case: bool) -> Test | None:
     raise InvalidRoute(f"unknown form of a pattern: {form}")
 
 
-def compile_regex(value: bytes, ignore_case: bool) -> re.Pattern[bytes]:
+def regex_test(value: bytes, ignore_case: bool) -> Test:
     """
-    An unanchored regular expression over bytes.
+    An unanchored regular expression over bytes. A text on which it might run away does not match: a long request must
+    not hold up all others.
 
     Raises:
-        InvalidRoute: it does not parse.
+        InvalidRoute: it does not parse, or can run away on any text (`dfproxy.expressions.regex`).
     """
     try:
-        return re.compile(value, re.IGNORECASE if ignore_case else 0)
-    except (re.error, OverflowError, RecursionError, ValueError) as error:
-        raise InvalidRoute(f"the regular expression {shown(value)} does not parse: {error}") from error
+        found = bounded(value.decode(), ignore_case)
+    except ValueError as error:
+        raise InvalidRoute(f"the regular expression {shown(value)} cannot be used: {error}") from error
+    search, longest_bytes = found.pattern.search, found.longest_bytes
+    return lambda text: len(text) <= longest_bytes and search(text) is not None
 
 
 def path_check(patterns: Sequence[PathPattern]) -> Check | None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.dfp.criteria import REGEX_CHARS, REGEX_GROUPS, Criterion, check_regex, criterion, headers, words
+from dfproxy.dfp.criteria import Criterion, check_regex, criterion, headers, words
+from dfproxy.expressions.regex import LONGEST_CHARS, MOST_GROUPS
 
 
 class CriterionTests(SynchronousTestCase):
@@ -82,11 +83,18 @@ class RegexTests(SynchronousTestCase):
         for text in ("(", "[", "a**", "\\", "(?P<x", "x{99999999999}", "[[:alpha:]]", "[a[:digit:]]", "[a--b]"):
             self.assertRaises(ValueError, check_regex, text)
 
+    def test_runaways(self) -> None:
+        """
+        What one request could keep a worker busy with for minutes is refused before it routes anything.
+        """
+        for text in ("^/(a+)+$", "(a|aa)+b", "^/.*.*.*.*.*b$"):
+            self.assertRaises(ValueError, check_regex, text)
+
     def test_limits(self) -> None:
         """
         Length and number of groups are bounded.
         """
-        check_regex("a" * REGEX_CHARS)
-        check_regex("()" * REGEX_GROUPS)
-        self.assertRaises(ValueError, check_regex, "a" * (REGEX_CHARS + 1))
-        self.assertRaises(ValueError, check_regex, "()" * (REGEX_GROUPS + 1))
+        check_regex("a" * LONGEST_CHARS)
+        check_regex("()" * MOST_GROUPS)
+        self.assertRaises(ValueError, check_regex, "a" * (LONGEST_CHARS + 1))
+        self.assertRaises(ValueError, check_regex, "()" * (MOST_GROUPS + 1))

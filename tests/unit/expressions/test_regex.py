@@ -26,6 +26,22 @@ class BoundedTests(SynchronousTestCase):
         for text in ("/api/", "^/v([0-9]+)/", "(.*)/(.*)", "^/a/(.*)/b/(.*)$", "^/(en|de)/(.*)$", "/+", "(foo|bar)*"):
             self.assertGreaterEqual(bounded(text).longest_bytes, 4096, text)
 
+    def test_delimited(self) -> None:
+        """
+        Labels of a domain and parts of a path may be repeated, since there is one way only to cut a text into them.
+        """
+        for text, part in (
+            (r"^([a-z0-9-]+\.)*acme\.com$", b"aa."),
+            ("^/([^/]+/)*x$", b"aa/"),
+            (r"^(?:/\w+)+x$", b"/aa"),
+        ):
+            found = bounded(text)
+            begun = time.process_time()
+            self.assertIsNone(found.pattern.search(b"/" * (part[-1:] == b"/") + part * 5000 + b"!"))
+            self.assertLess(time.process_time() - begun, 0.5, text)
+        for text in (r"([a-z.]+\.)*x", "(/.+)*x", r"(\W+/)*x", "([^a]+/)*x", "([a-z]+a)*x"):
+            self.assertRaises(InvalidExpression, bounded, text)
+
     def test_runaways(self) -> None:
         """
         Repetitions within each other, around alternatives, or too many in a row are refused.

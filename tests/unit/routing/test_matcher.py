@@ -4,6 +4,7 @@ Each form of a pattern means what HAProxy's criterion of that name means.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from hypothesis import given, settings
@@ -111,6 +112,18 @@ class TextTests(SynchronousTestCase):
         self.assertIn("a(b", str(self.assertRaises(InvalidRoute, text_test, "regex", b"a(b", False)))
         self.assertIn("x9", str(self.assertRaises(InvalidRoute, text_test, "length", b"x9", False)))
         self.assertRaises(InvalidRoute, text_test, "sideways", b"x", False)
+        self.assertRaises(InvalidRoute, text_test, "regex", b"^/(a+)+$", False)
+
+    def test_long_text(self) -> None:
+        """
+        A regular expression is not run on a text so long that it would hold up every other request.
+        """
+        test = text_test("regex", b"foo.*bar.*baz", False)
+        assert test is not None
+        self.assertTrue(test(b"/foo/bar/baz"))
+        begun = time.process_time()
+        self.assertFalse(test(b"foo" * 1000 + b"bar" * 1000))
+        self.assertLess(time.process_time() - begun, 0.5)
 
 
 class PathTests(SynchronousTestCase):
