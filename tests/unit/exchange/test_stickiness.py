@@ -22,9 +22,10 @@ OK = ("HTTP/1.1 200 OK", "Content-Length: 2")
 STICKY = Steps(sticky="web")
 
 
-def exchange(
-    number: int, cookies: tuple[str, ...], passed: tuple[str, ...], given: tuple[str, ...]
-) -> tuple[Step, ...]:
+Fields = tuple[str, ...]
+
+
+def exchange(number: int, cookies: Fields, passed: Fields, given: Fields) -> tuple[Step, ...]:
     """
     One request on its way to the server of this connection and back.
     """
