@@ -1,6 +1,8 @@
 """
 The daemon: control plane and workers put together, and what twistd starts and stops.
 
+Longer than other modules, but one thing: the one place where all parts meet.
+
 With workers the leader owns the API and the definitions, and never touches a request; with `--workers 0` the same
 parts stand in one process.
 """
@@ -21,6 +23,7 @@ from typing import Any, NoReturn
 
 from twisted.application.service import Service as TwistedService
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
@@ -52,8 +55,9 @@ from dfproxy.discovery.siblings import Siblings
 from dfproxy.discovery.swarmlistener import Pairs, SwarmListener
 from dfproxy.discovery.traffic import TrafficWatch
 from dfproxy.errors import DfproxyError, InvalidBalance, InvalidService, InvalidSettings, Problem
-from dfproxy.frontend.listeners import Listeners
+from dfproxy.frontend.listeners import Listeners, cannot_bind
 from dfproxy.interfaces import IDataPlane
+from dfproxy.model.listener import Listener
 from dfproxy.model.service import Route, Service
 from dfproxy.model.settings import Settings, Tls
 from dfproxy.model.snapshot import server_names
@@ -204,10 +208,12 @@ class ProxyService(TwistedService):
             _give_up(str(error))
 
     def _listen_api(self) -> None:
-        settings = self.settings
-        self.api_port = self._reactor.listenTCP(
-            settings.api_port, make_site(self._control()), backlog=API_BACKLOG, interface=settings.api_address
-        )
+        address, port, site = self.settings.api_address, self.settings.api_port, make_site(self._control())
+        try:
+            self.api_port = self._reactor.listenTCP(port, site, backlog=API_BACKLOG, interface=address)
+        except CannotListenError as error:
+            reason = error.socketError if isinstance(error.socketError, OSError) else error
+            raise InvalidSettings((cannot_bind(Listener(address, port), reason),)) from error
 
     def _take_certificates(self) -> None:
         """

@@ -437,6 +437,7 @@ class LocalDataPlane:
                 return
             site.abort_all()
             looking.stop()
+            traffic.deadlines.stop()
             done.callback(None)
 
         looking = LoopingCall(look)
