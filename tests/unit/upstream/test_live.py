@@ -89,7 +89,7 @@ class BackendCase(SynchronousTestCase):
         self.backend.members(Membership("web", 0, epoch or self.epoch, addresses))
         return self.backend.servers
 
-    def fail(self, server: LiveServer, times: int = 3) -> None:  # type: ignore[override]  # not TestCase.fail here
+    def told_failed(self, server: LiveServer, times: int = 3) -> None:
         for _ in range(times):
             self.backend.connect_failed(server)
 
@@ -148,7 +148,7 @@ class MembersTests(BackendCase):
         An address that is back within a minute has its state; after that it is a new server.
         """
         one, _ = self.members(A, B)
-        self.fail(one, 2)
+        self.told_failed(one, 2)
         self.members(B)
         self.clock.advance(59)
         again, other = self.members(A, B)
@@ -176,7 +176,7 @@ class MembersTests(BackendCase):
         asked: list[object] = []
         self.backend.ask = asked.append
         (one,) = self.members(A)
-        self.fail(one, 1)
+        self.told_failed(one, 1)
         self.assertEqual(asked, [self.backend])
 
 
@@ -192,9 +192,9 @@ class HealthTests(BackendCase):
         one, two = self.members(A, B)
         idle = Idle()
         one.idle.append(idle)
-        self.fail(one, 2)
+        self.told_failed(one, 2)
         self.assertEqual(self.backend.usable, (one, two))
-        self.fail(one, 1)
+        self.told_failed(one, 1)
         self.assertEqual((self.backend.usable, idle.closed), ((two,), True))
         self.assertEqual(self.told[-1], [B])
 
@@ -203,7 +203,7 @@ class HealthTests(BackendCase):
         It is tried after 1, 2, 4 ... 30 s; one success brings it back and forgives everything.
         """
         one, two = self.members(A, B)
-        self.fail(one)
+        self.told_failed(one)
         for _ in range(8):
             before = len(self.trials)
             for _ in range(40):
@@ -217,7 +217,7 @@ class HealthTests(BackendCase):
         self.assertEqual((self.backend.usable, self.told[-1]), ((one, two), [A, B]))
         self.clock.advance(100)
         self.assertEqual(len(self.trials), 8)
-        self.fail(one)
+        self.told_failed(one)
         self.clock.advance(1)
         self.assertEqual(len(self.trials), 9)
 
@@ -226,8 +226,8 @@ class HealthTests(BackendCase):
         If no server is left all are used: perhaps one answers.
         """
         one, two = self.members(A, B)
-        self.fail(one)
-        self.fail(two)
+        self.told_failed(one)
+        self.told_failed(two)
         self.assertEqual(self.backend.usable, (one, two))
         self.backend.connected(two)
         self.assertEqual(self.backend.usable, (two,))
@@ -238,7 +238,7 @@ class HealthTests(BackendCase):
         """
         one, two = self.members(A, B)
         for _ in range(3):
-            self.fail(one, 2)
+            self.told_failed(one, 2)
             self.backend.connected(one)
         self.assertEqual((self.backend.usable, self.told), ((one, two), [[], [A, B]]))
 
@@ -249,7 +249,7 @@ class HealthTests(BackendCase):
         for away_s in (0.5, 10.0, 50.0):
             one, _ = self.members(A, B)
             if not one.record.ejected:
-                self.fail(one)
+                self.told_failed(one)
             self.members(B)
             self.clock.advance(away_s)
             again, two = self.members(A, B)
@@ -264,7 +264,7 @@ class HealthTests(BackendCase):
         One that stays away is not tried for ever.
         """
         one, _ = self.members(A, B)
-        self.fail(one)
+        self.told_failed(one)
         self.members(B)
         self.clock.advance(1)
         for _ in range(10):
@@ -292,7 +292,7 @@ class DefinitionTests(BackendCase):
         A destination that is gone has no servers, keeps no connections and lets go of who waits.
         """
         one, two = self.members(A, B)
-        self.fail(one)
+        self.told_failed(one)
         idle, woken = Idle(), Woken()
         two.idle.append(idle)
         self.backend.waiting.append(woken)
