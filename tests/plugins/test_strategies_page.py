@@ -52,16 +52,21 @@ class PageTests(PluginFolders, SynchronousTestCase):
 
     def test_its_tests_pass(self) -> None:
         """
-        Step 5: the reader's tests run, all of the contract among them, and pass.
+        Step 5: the reader's tests run with the page's command, all of the contract among them, and pass.
         """
+        [command] = re.findall(r"^\$ (.* test_nearest)$", self.page, re.MULTILINE)
         folder = Path(self.mktemp())
         (folder / "my-plugins").mkdir(parents=True)
         (folder / "my-plugins" / "nearest.py").write_text(self.examples["nearest.py"], encoding="utf-8")
         (folder / "test_nearest.py").write_text(self.examples["test_nearest.py"], encoding="utf-8")
         trial = subprocess.run(
-            [sys.executable, "-m", "twisted.trial", "test_nearest"],
+            command.split(),
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(DOCS.parent)},
+            env={
+                **os.environ,
+                "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
+                "PYTHONPATH": str(DOCS.parent),
+            },
             capture_output=True,
             text=True,
             timeout=60,
