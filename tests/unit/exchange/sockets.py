@@ -38,17 +38,18 @@ class Selecting:
     def removeWriter(self, writer: Any) -> None:
         self.writers.discard(writer)
 
-    def turn(self, patience_s: float = 0.0) -> bool:
+    def turn(self, patience_s: float = 0.0, also: tuple[socket.socket, ...] = ()) -> bool:
         """
         Wait until something can be read or written, and let it be.
 
         Args:
             patience_s: at most so long; 0: there must be something before a test loses its patience.
+            also: sockets of the test; something to read there is something as well.
 
         Returns:
             Whether there was something.
         """
-        readable, writable, _ = select.select(self.readers, self.writers, [], patience_s or PATIENCE_S)
+        readable, writable, _ = select.select({*self.readers, *also}, self.writers, [], patience_s or PATIENCE_S)
         assert patience_s or readable or writable, "nothing happens any more"
         for reader in readable:
             if reader in self.readers:
