@@ -419,14 +419,14 @@ class Http1Session(Protocol):
                 self._keep_alive = False
             elif not request.version:
                 extra = b"Connection: keep-alive\r\n" + extra
-        data = b"".join((head.line, head.kept, extra))
-        if not pieces:
-            self.transport.write(data)
-        elif self._chunked:
-            self.transport.writeSequence([data, *chunk(list(pieces))])
+        if len(pieces) == 1 and not self._chunked and len(pieces[0]) <= _JOIN_BYTES:
+            self.transport.write(b"".join((head.line, head.kept, extra, pieces[0])))  # most answers: one write
         else:
-            if sum(map(len, pieces)) <= _JOIN_BYTES:
-                self.transport.write(b"".join((data, *pieces)))
+            data = b"".join((head.line, head.kept, extra))
+            if not pieces:
+                self.transport.write(data)
+            elif self._chunked:
+                self.transport.writeSequence([data, *chunk(list(pieces))])
             else:
                 self.transport.writeSequence([data, *pieces])
         if ended:
