@@ -9,6 +9,7 @@ from typing import Protocol
 
 from dfproxy.model.ending import Ending
 from dfproxy.transport import Stream
+from dfproxy.upstream.http1 import ServerConnection
 from dfproxy.wire.h1 import ResponseHead
 
 
@@ -17,6 +18,16 @@ class Downstream(Protocol):
     The client's side of one request. Calls come in this order: any number of `interim`; then `refuse`, or `respond`
     and what follows it; nothing after `refuse`, `cut`, `end`, or `respond` with `ended`.
     """
+
+    reserved: ServerConnection | None
+    """
+    A server's connection that belongs to this client; one that cannot hold one (several requests at once) has None.
+    """
+
+    def reserve(self, connection: ServerConnection) -> None:
+        """
+        This idle connection belongs to the client: hold it for the next request, or close it.
+        """
 
     def interim(self, head: ResponseHead) -> None:
         """

@@ -31,7 +31,7 @@ from dfproxy.model.ending import (
     TUNNEL_IDLE,
     Ending,
 )
-from dfproxy.upstream.http1 import ServerConnection
+from dfproxy.upstream.http1 import ServerConnection, State
 from dfproxy.upstream.live import LiveBackend, LiveServer
 from dfproxy.upstream.pool import take_for_once
 from dfproxy.wire.framing import CHUNKED, chunk
@@ -223,6 +223,8 @@ class Exchange:
         Pick a server, get a connection, send what there is of the request.
         """
         backend = self.backend
+        if self.downstream.reserved is not None and self._use_reserved():
+            return
         try:
             server = backend.pick(self.request)
         except Exception:  # noqa: BLE001  a plugin's fault must not become ours
@@ -233,16 +235,7 @@ class Exchange:
         if server is None:
             self._fail(NO_SERVER)
             return
-        self.attempts += 1
-        self.server = server
-        server.in_flight += 1
-        if server.in_flight > server.busiest:
-            server.busiest = server.in_flight
-        if backend.taken is not None:
-            try:
-                backend.taken(server)
-            except Exception:  # noqa: BLE001  as above
-                backend.balancer_failed()
+        self._take(server)
         idle: list[ServerConnection] = server.idle
         if idle:
             once = self.request.method not in IDEMPOTENT
@@ -251,6 +244,40 @@ class Exchange:
                 self._send(connection)
                 return
         self.traffic.connector.connect(server, self)
+
+    def _take(self, server: LiveServer) -> None:
+        backend = self.backend
+        self.attempts += 1
+        self.server = server
+        server.in_flight += 1
+        if server.in_flight > server.busiest:
+            server.busiest = server.in_flight
+        if backend.taken is not None:
+            try:
+                backend.taken(server)
+            except Exception:  # noqa: BLE001  a plugin's fault must not become ours
+                backend.balancer_failed()
+
+    def _use_reserved(self) -> bool:
+        """
+        Go on with the connection that belongs to this client, if the request goes to the same backend; else close it.
+        """
+        reserved, self.downstream.reserved = self.downstream.reserved, None
+        if reserved is None or reserved.state is not State.IDLE:
+            return False
+        server = reserved.server
+        if server.backend is not self.backend or not server.present:
+            reserved.close_idle()
+            return False
+        self._take(server)
+        self._send(reserved)
+        return True
+
+    def reserve(self, connection: ServerConnection) -> None:
+        """
+        The connection belongs to this client from now on.
+        """
+        self.downstream.reserve(connection)
 
     def connected(self, connection: ServerConnection) -> None:
         """

@@ -30,6 +30,7 @@ from dfproxy.frontend.answers import answer
 from dfproxy.frontend.refusals import note_refusal
 from dfproxy.model.ending import BAD_REQUEST, CLIENT_GONE, CLIENT_STALLED, REQUEST_BODY_TIMEOUT, Ending
 from dfproxy.transport import Stream
+from dfproxy.upstream.http1 import ServerConnection
 from dfproxy.wire.framing import CHUNKED, ChunkedDecoder, ChunkError, chunk
 from dfproxy.wire.h1 import RequestHead, ResponseHead, request_head, trailer_fields
 
@@ -174,6 +175,7 @@ class Http1Session(Protocol):
         "_traffic",
         "_unsent",
         "deadline",
+        "reserved",
         "state",
         "transport",
         "watched",
@@ -193,6 +195,7 @@ class Http1Session(Protocol):
         self.watched = False
         self._buffer = b""
         self._exchange: Exchange | None = None
+        self.reserved: ServerConnection | None = None
         self._request: RequestHead | None = None
         self._left = 0  # bytes of the request's body still to come; CHUNKED while chunks are read
         self._decoder: ChunkedDecoder | None = None
@@ -278,6 +281,9 @@ class Http1Session(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.state = _OVER
         self.watched = False
+        if self.reserved is not None:
+            self.reserved.close_idle()
+            self.reserved = None
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.client_gone(CLIENT_GONE)
@@ -389,6 +395,9 @@ class Http1Session(Protocol):
         exchange.request_body(pieces, ended, trailers)
 
     # --- responses (`Downstream`) ----------------------------------------------------------------------------
+
+    def reserve(self, connection: ServerConnection) -> None:
+        self.reserved = connection
 
     def interim(self, head: ResponseHead) -> None:
         self.transport.write(b"%b%b\r\n" % (head.line, head.kept))

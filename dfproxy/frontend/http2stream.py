@@ -18,6 +18,7 @@ from dfproxy.frontend.errorpages import media_type
 from dfproxy.frontend.http1 import LINGER_S, Frontend
 from dfproxy.model.ending import CLIENT_GONE, CLIENT_STALLED, REQUEST_BODY_TIMEOUT, Ending
 from dfproxy.transport import Stream
+from dfproxy.upstream.http1 import ServerConnection
 from dfproxy.wire.h1 import RequestHead, ResponseHead
 from dfproxy.wire.h2 import ServerSide
 from dfproxy.wire.h2fields import FieldWriter
@@ -97,6 +98,7 @@ class Http2Stream(StreamState):
     ready = True
     deadline = NEVER
     watched = False
+    reserved: ServerConnection | None = None  # never: see `reserve`
     _exchange: Exchange | None = None
     _begun = False
     _responding = False
@@ -229,6 +231,9 @@ class Http2Stream(StreamState):
             self._session.side.give(owed_connection)
 
     # --- the answer (`Downstream`) ---------------------------------------------------------------------------
+
+    def reserve(self, connection: ServerConnection) -> None:
+        connection.close_idle()  # streams share one client connection: nothing here can belong to one request
 
     def interim(self, head: ResponseHead) -> None:
         session = self._session

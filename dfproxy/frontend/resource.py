@@ -36,6 +36,7 @@ from dfproxy.model.service import Destination, Service
 from dfproxy.model.settings import Limits
 from dfproxy.model.snapshot import Membership, ServerAddress
 from dfproxy.transport import Stream
+from dfproxy.upstream.http1 import ServerConnection
 from dfproxy.upstream.live import LiveBackend
 from dfproxy.wire.h1 import RequestHead, ResponseHead, request_head
 
@@ -179,6 +180,8 @@ class _Rendered:
     The client's side of a request that twisted.web owns (`Downstream`).
     """
 
+    reserved: ServerConnection | None = None  # never: see `reserve`
+
     def __init__(self, request: Request, pages: Pages) -> None:
         self._request = request
         self._pages = pages
@@ -193,6 +196,12 @@ class _Rendered:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.client_gone()
+
+    def reserve(self, connection: ServerConnection) -> None:
+        """
+        twisted.web's connections are not ours to tell apart.
+        """
+        connection.close_idle()
 
     def interim(self, head: ResponseHead) -> None:
         """

@@ -37,7 +37,7 @@ from dfproxy.model.settings import Limits
 from dfproxy.transport import Stream
 from dfproxy.upstream.live import LiveServer
 from dfproxy.wire.framing import CHUNKED, NO_BODY, UNTIL_CLOSE, ChunkedDecoder, ChunkError
-from dfproxy.wire.h1 import ResponseHead, response_head
+from dfproxy.wire.h1 import ResponseHead, binds_connection, response_head
 
 EARLY_S = 1.0
 """
@@ -70,6 +70,11 @@ class AnswerReader(Interface):
     def answer_end(self, pieces: Sequence[bytes], trailers: bytes) -> None:
         """
         The rest of the body; `trailers` is the trailer section as it came, or b"".
+        """
+
+    def reserve(self, connection: ServerConnection) -> None:
+        """
+        The answer is complete, and the connection belongs to this client from now on: it is idle and in no pool.
         """
 
     def answer_failed(self, ending: Ending, fresh: bool) -> None:
@@ -140,6 +145,7 @@ class ServerConnection(Protocol):
 
     __slots__ = (
         "_bodiless",
+        "_bound",
         "_buffer",
         "_deadlines",
         "_decoder",
@@ -179,6 +185,7 @@ class ServerConnection(Protocol):
         self._exchange: AnswerReader | None = None
         self._buffer = b""
         self._bodiless = False
+        self._bound = False  # it belongs to one client
         self._keep_alive = False
         self._request_sent = False
         self._decoder: ChunkedDecoder | None = None
@@ -374,6 +381,8 @@ class ServerConnection(Protocol):
             return
         self.deadline = self._deadlines.now + self.timeout_s
         self._keep_alive = head.keep_alive and self._request_sent
+        if head.status in (401, 407) and binds_connection(head):
+            self._bound = True
         if body > 0:
             rest = data[end:]
             left = body - len(rest)
@@ -474,11 +483,16 @@ class ServerConnection(Protocol):
         """
         The answer is complete: to the pool, or closed.
         """
-        self._exchange = None
+        exchange, self._exchange = self._exchange, None
         self.answers += 1
         self.left = 0
         if self._keep_alive and not self.reading_held and not self.writing_held:
-            self.keep()
+            if self._bound and exchange is not None:
+                self.state = _IDLE
+                self.deadline = self._deadlines.now + self._limits.client_timeout_s
+                exchange.reserve(self)
+            else:
+                self.keep()
         else:
             self._close(abort=not self._request_sent or self.writing_held)  # nobody waits for the rest to be sent
 

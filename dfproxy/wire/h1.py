@@ -229,6 +229,8 @@ def request_head(data: bytes, start: int, limit_bytes: int, limit_fields: int) -
             if version == 1:
                 raise ClientProtocolError(400, "no Host")  # RFC 9112 3.2
             head.host = b""
+        elif host.translate(None, _HOST_CHARS):
+            raise ClientProtocolError(400, "Host is no host")
         else:
             head.host = host
     else:
@@ -238,6 +240,8 @@ def request_head(data: bytes, start: int, limit_bytes: int, limit_fields: int) -
     return head, end
 
 
+# RFC 9110 7.2, RFC 3986 3.2.2: what a host may be made of. Anything else is read differently by different servers.
+_HOST_CHARS = b"abcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+,;=:[]"
 _LEAST_FIELD_BYTES = 4  # `a:` and CRLF: fewer bytes cannot hold too many fields
 
 
@@ -324,7 +328,7 @@ def _other_form(head: RequestHead, host: bytes | None) -> None:
         raise ClientProtocolError(400, "target is neither a path nor a URL")
     cut = min((rest.find(mark) % (len(rest) + 1) for mark in (b"/", b"?")), default=len(rest))
     authority = rest[:cut]
-    if not authority or b"@" in authority:
+    if not authority or authority.lower().translate(None, _HOST_CHARS):
         raise ClientProtocolError(400, "target has no usable host")
     if host is None and head.version == 1:
         raise ClientProtocolError(400, "no Host")
@@ -493,6 +497,15 @@ def _special_answer(
     if b"content-length" in others and status >= 200 and status != 204:
         head.kept += b"Content-Length: %d\r\n" % body  # equal ones: one goes on
     return body
+
+
+def binds_connection(head: ResponseHead) -> bool:
+    """
+    Whether a 401 or 407 begins to authenticate the connection instead of the request (RFC 4559 section 6: NTLM and
+    Negotiate do): from then on it belongs to this client.
+    """
+    challenges = _values(head.kept, b"www-authenticate") + _values(head.kept, b"proxy-authenticate")
+    return any(challenge[:9].lower().startswith((b"ntlm", b"negotiate")) for challenge in challenges)
 
 
 def _may_begin(data: bytes) -> bool:

@@ -241,6 +241,40 @@ class AttemptTests(DialogueCase):
         dialogue.run(client.sends(*GET), client.resets(), waits(6), connections(A), ended("client_gone"))
         dialogue.finish()
 
+    def test_connection_of_one_client(self) -> None:
+        """
+        After a challenge that authenticates the connection (NTLM, Negotiate) it belongs to the client: its next request
+        goes there, nobody else's, and it ends with the client.
+        """
+        challenge = ("HTTP/1.1 401 Unauthorized", "WWW-Authenticate: NTLM abc", "Content-Length: 0")
+        dialogue = Dialogue(servers=2)
+        dialogue.run(
+            client.sends(*GET),
+            server.gets(*GET, FORWARDED),
+            server.sends(*challenge),
+            client.gets(*challenge),
+        )
+        backend = dialogue.backend
+        assert backend is not None
+        self.assertEqual([one.idle for one in backend.servers], [[], []])
+        dialogue.run(
+            *asks, *answers, client.resets(), server.is_closed(), connections(A), ended("complete", "complete")
+        )
+        dialogue.finish()
+
+    def test_other_challenges(self) -> None:
+        """
+        A challenge to the request alone leaves the connection to everybody.
+        """
+        challenge = ("HTTP/1.1 401 Unauthorized", 'WWW-Authenticate: Basic realm="ntlm"', "Content-Length: 0")
+        dialogue = Dialogue()
+        dialogue.run(
+            client.sends(*GET), server.gets(*GET, FORWARDED), server.sends(*challenge), client.gets(*challenge)
+        )
+        assert dialogue.backend is not None
+        self.assertEqual(len(dialogue.backend.servers[0].idle), 1)
+        dialogue.finish()
+
     def test_server_leaves_while_connecting(self) -> None:
         """
         A request that waits for a connection to a server that leaves goes to another one at once.

@@ -62,6 +62,12 @@ REFUSED = {
     "no Host": lines(host=False),
     "no Host with a URL": lines(first="GET http://a.test/ HTTP/1.1", host=False),
     "two Hosts": lines("Host: b.test"),
+    "blank in Host": lines("Host: a b", host=False),
+    "user in Host": lines("Host: u@a.test", host=False),
+    "path in Host": lines("Host: a.test/x", host=False),
+    "query in Host": lines("Host: a.test?x", host=False),
+    "Host beyond ASCII": lines("Host: caf\xe9.test", host=False),
+    "backslash in the host of a target": lines(first="GET http://a\\b/x HTTP/1.1"),
     "two equal Hosts": lines("host: a.test"),
     "blank before the colon": lines("X-A : b"),
     "tab before the colon": lines("X-A\t: b"),
@@ -118,6 +124,8 @@ PASSED = {
     "HTTP/1.0 without Host": lines(first="GET / HTTP/1.0", host=False),
     "URL as target": lines(first="GET http://A.test/demo HTTP/1.1"),
     "empty Host": lines("Host:", host=False),
+    "IPv6 as Host": lines("Host: [2001:DB8::1]:8080", host=False),
+    "odd but legal Host": lines("Host: a_b.%41,c.test:80", host=False),
 }
 
 

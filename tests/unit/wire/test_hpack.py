@@ -44,9 +44,7 @@ class DecoderTests(SynchronousTestCase):
         start = [(b":method", b"GET", False), (b":scheme", b"http", False), (b":path", b"/", False)]
         self.assertEqual(first, [*start, (b":authority", b"www.example.com", False)])
         second = decoder.decode(bytes.fromhex("828684be5886a8eb10649cbf"))
-        self.assertEqual(
-            second[3:], [first[3], (b"cache-control", b"no-cache", False)]
-        )
+        self.assertEqual(second[3:], [first[3], (b"cache-control", b"no-cache", False)])
         third = decoder.decode(bytes.fromhex("828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf"))
         self.assertEqual(third[1], (b":scheme", b"https", False))
         self.assertEqual(third[4], (b"custom-key", b"custom-value", False))
