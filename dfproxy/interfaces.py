@@ -219,12 +219,17 @@ class IPublisher(Interface):
 
         Returns:
             Deferred: the `Revision` once it is effective everywhere. Fails with `Refused` (nothing changed), with
-            `Superseded`, or with `Overloaded`.
+            `Superseded`, with `Overloaded`, with `Claimed` (a name belongs to another origin) or with `JournalError`
+            (it cannot be made durable, nothing changed).
         """
 
-    def withdraw(names: tuple[str, ...]) -> Any:
+    def withdraw(names: tuple[str, ...], origin: str = "dfp") -> Any:
         """
         Take these services (by name) and certificates (by identity) away; unknown ones are fine.
+
+        Args:
+            names: of them.
+            origin: on whose behalf (`Service.origin`); a service of another one is not taken away.
 
         Returns:
             Deferred: the `Revision`, as `publish`.

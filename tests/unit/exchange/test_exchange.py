@@ -243,8 +243,8 @@ class AttemptTests(DialogueCase):
 
     def test_connection_of_one_client(self) -> None:
         """
-        After a challenge that authenticates the connection (NTLM, Negotiate) it belongs to the client: its next request
-        goes there, nobody else's, and it ends with the client.
+        After a challenge that authenticates the connection (NTLM, Negotiate) it belongs to the client: its next
+        request goes there, nobody else's, and it ends with the client.
         """
         challenge = ("HTTP/1.1 401 Unauthorized", "WWW-Authenticate: NTLM abc", "Content-Length: 0")
         dialogue = Dialogue(servers=2)
