@@ -158,7 +158,8 @@ class ProxyService(TwistedService):
         if settings.state_dir:
             self._state = StateFolder(settings.state_dir, reactor, self._read_again, owner)
         record = self._state.record if self._state is not None else None
-        self.publisher = Publisher(self.data_plane, self.names, reactor, record)
+        waiting = settings.limits.api_calls + settings.limits.api_queue
+        self.publisher = Publisher(self.data_plane, self.names, reactor, record, waiting)
         run: Run = partial(deferToThreadPool, reactor, reactor.getThreadPool())
         self.certificates = Certificates(settings.certs_dir, self.publisher, run)
         self._certifying = CertifyingPublisher(self.publisher, self.certificates)

@@ -24,16 +24,6 @@ from twisted.web.server import NOT_DONE_YET
 from dfproxy.api.request import Request
 from dfproxy.errors import Claimed, DfproxyError, JournalError, NotReady, Overloaded
 
-RUNNING = 50
-"""
-Calls under way at once. All that wait for the same change share its batch, so more would not make it faster.
-"""
-
-WAITING = 2000
-"""
-Calls that wait for their turn; a listener announces a whole Swarm at once when it starts.
-"""
-
 PATIENCE_S = 0.05
 """
 After this many seconds a call that is still under way waits for somebody else, such as a name server, and lets the next
@@ -226,7 +216,7 @@ class CallQueue:
         clock: lets the next one begin when a call takes long; None: each keeps its place to its end.
     """
 
-    def __init__(self, running: int = RUNNING, waiting: int = WAITING, clock: IReactorTime | None = None) -> None:
+    def __init__(self, running: int, waiting: int, clock: IReactorTime | None = None) -> None:
         self._clock = clock
         self._aside = 0
         self._running_limit = running

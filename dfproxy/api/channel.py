@@ -17,11 +17,6 @@ from twisted.python.failure import Failure
 from twisted.web import resource, server
 from twisted.web.http import HTTPChannel
 
-BODY_BYTES = 1048576
-"""
-Body of a call, in bytes. A bundle of certificates is some ten thousand.
-"""
-
 HEAD_BYTES = 65536
 """
 Request line and fields together, in bytes. Go takes 1 MiB; `serviceCert` in a query is some twenty thousand.
@@ -39,8 +34,8 @@ How long a closing connection may take to hand over what was said, in seconds.
 
 _REFUSALS = {
     408: (b"Request Timeout", "the call did not arrive in time"),
-    413: (b"Content Too Large", f"the body is longer than {BODY_BYTES} bytes"),
-    431: (b"Request Header Fields Too Large", f"the head is longer than {HEAD_BYTES} bytes"),
+    413: (b"Content Too Large", "the body is longer than {limit} bytes"),
+    431: (b"Request Header Fields Too Large", "the head is longer than {limit} bytes"),
 }
 
 # twisted.web has few annotations: calls of its methods can't be checked, and are not. What is ours is.
@@ -121,7 +116,7 @@ class ApiChannel(_Channel):  # type: ignore[misc]  # untyped base, see above
         The head is complete: a body that is announced as too long is refused before it is asked for.
         """
         self._body_bytes = 0
-        if self.length is not None and self.length > BODY_BYTES:
+        if self.length is not None and self.length > self.site.body_bytes:
             self._refuse(413)
             return
         super().allHeadersReceived()
@@ -131,7 +126,7 @@ class ApiChannel(_Channel):  # type: ignore[misc]  # untyped base, see above
         So many further bytes of body came.
         """
         self._body_bytes += size
-        if self._body_bytes > BODY_BYTES and not self._refused:
+        if self._body_bytes > self.site.body_bytes and not self._refused:
             self._refuse(413)
 
     def allContentReceived(self) -> None:
@@ -199,7 +194,8 @@ class ApiChannel(_Channel):  # type: ignore[misc]  # untyped base, see above
         self._refused = True
         self.setTimeout(None)
         reason, message = _REFUSALS[status]
-        body = msgspec.json.encode({"Status": "NOK", "Message": message})
+        limit = self.site.body_bytes if status == 413 else HEAD_BYTES
+        body = msgspec.json.encode({"Status": "NOK", "Message": message.format(limit=limit)})
         self.transport.writeSequence(
             [
                 b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n" % (status, reason),
@@ -220,12 +216,18 @@ class ApiChannel(_Channel):  # type: ignore[misc]  # untyped base, see above
 class ApiSite(server.Site):
     """
     What the API's port is given as its factory.
+
+    Args:
+        root: the tree of verbs.
+        clock: for time-outs.
+        body_bytes: longest body of a call.
     """
 
     protocol = ApiChannel
     requestFactory = ApiRequest
 
-    def __init__(self, root: resource.Resource, clock: IReactorTime) -> None:
+    def __init__(self, root: resource.Resource, clock: IReactorTime, body_bytes: int) -> None:
+        self.body_bytes = body_bytes
         super().__init__(  # type: ignore[no-untyped-call]  # Twisted's has no annotations
             root, timeout=CALL_TIMEOUT_S, reactor=clock, parsePOSTFormSubmission=False
         )

@@ -43,15 +43,16 @@ def make_site(control: Control) -> Site:
     Args:
         control: what the API calls.
     """
-    return ApiSite(make_root(control), control.clock)
+    return ApiSite(make_root(control), control.clock, control.settings.limits.api_body_bytes)
 
 
 def make_root(control: Control) -> resource.Resource:
     """
     The tree alone, for mounting it elsewhere; limits of size and time are the site's.
     """
-    changes = CallQueue(clock=control.clock)
-    everywhere = CallQueue(clock=control.clock)
+    limits = control.settings.limits
+    changes = CallQueue(limits.api_calls, limits.api_queue, control.clock)
+    everywhere = CallQueue(limits.api_calls, limits.api_queue, control.clock)
     asked = CallQueue(LONG_ANSWERS, LONG_ANSWERS_WAITING)
     long_answers = CallQueue(LONG_ANSWERS, LONG_ANSWERS_WAITING)
     slices = Slices(control.clock)

@@ -30,13 +30,14 @@ from dfproxy.errors import JournalError, NotReady, Overloaded, Refused, Supersed
 from dfproxy.interfaces import IDataPlane, INames, IPublisher
 from dfproxy.model.certificate import Certificate
 from dfproxy.model.service import Service
+from dfproxy.model.settings import Limits
 from dfproxy.model.snapshot import Change, Membership, Revision, Snapshot
 
 log = Logger()
 
-CALLERS = 2000
+CALLERS = Limits().api_calls + Limits().api_queue
 """
-Callers that wait for their answer at once. Four times the goal of 500 services published at once.
+Callers that wait for their answer at once, unless told otherwise.
 """
 
 NAMES_S = 2.0
@@ -110,6 +111,7 @@ class Publisher:
         names: knows the servers of destinations.
         clock: for time-outs.
         record: makes a change durable, between ready and commit; None: nothing is durable.
+        waiting: callers that may wait for their answer at once. The default is all that the API lets in.
 
     Attributes:
         snapshot: what is in force now.
@@ -121,7 +123,9 @@ class Publisher:
         names: INames,
         clock: IReactorTime,
         record: Callable[[Change], Deferred[None]] | None = None,
+        waiting: int = CALLERS,
     ) -> None:
+        self._callers_limit = waiting
         self.snapshot = Snapshot()
         self._data_plane = data_plane
         self._names = names
@@ -200,8 +204,8 @@ class Publisher:
         )
         if not news and not changes:
             return succeed(self.snapshot.revision)
-        if self._callers >= CALLERS:
-            return fail(Overloaded(f"{CALLERS} changes wait already; try again in a second"))
+        if self._callers >= self._callers_limit:
+            return fail(Overloaded(f"{self._callers_limit} changes wait already; try again in a second"))
         self._place += 1
         caller = Caller(self._place, services, removed, Deferred(), origin=origin, certificates=certificates)
         answer = caller.answer

@@ -115,9 +115,17 @@ OPTIONS: tuple[Option, ...] = (
         "api-token-file", "API_TOKEN_FILE", "FILE", "", API, "file with the token that API calls must carry",
         kinds.optional_path, "api_token_file", later=NOT_IN_FORCE,
     ),
-    Option("api-body", "API_BODY", "BYTES", "1m", API, "largest body of a call", size(1024, 1 << 30), later=NOT_YET),
-    Option("api-calls", "API_CALLS", "N", "50", API, "calls in flight", count(1, 100_000), later=NOT_YET),
-    Option("api-queue", "API_QUEUE", "N", "2000", API, "calls that wait beyond", count(0, 1_000_000), later=NOT_YET),
+    Option(
+        "api-body", "API_BODY", "BYTES", "1m", API, "largest body of a call: 413", size(1024, 1 << 30),
+        "limits.api_body_bytes",
+    ),
+    Option(
+        "api-calls", "API_CALLS", "N", "50", API, "calls in flight", count(1, 100_000), "limits.api_calls",
+    ),
+    Option(
+        "api-queue", "API_QUEUE", "N", "2000", API, "calls that wait beyond: 429", count(0, 1_000_000),
+        "limits.api_queue",
+    ),
     Option(
         "default-ports", "DEFAULT_PORTS", "PORTS", "80,443:ssl", PORTS,
         "ports of the data plane: <port>[ <bind options>][:ssl], separated by commas", kinds.ports,
@@ -137,11 +145,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "channel-frame", "CHANNEL_FRAME", "BYTES", "16m", PROCESS, "largest message between leader and workers",
-        size(65536, 1 << 30), later=NOT_YET,
+        size(1 << 20, 1 << 30), "limits.channel_frame_bytes",
     ),
     Option(
         "channel-outstanding", "CHANNEL_OUTSTANDING", "N", "1000", PROCESS, "messages a worker may owe an answer to",
-        count(1, 1_000_000), later=NOT_YET,
+        count(100, 1_000_000), "limits.channel_outstanding",
     ),
     Option(
         "state-dir", "STATE_DIR", "DIR", "", FILES,

@@ -18,7 +18,7 @@ from dfproxy.model.steps import User
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    Every bound of the data plane. Sizes in bytes, times in seconds.
+    Every bound. Sizes in bytes, times in seconds.
 
     Attributes:
         request_head_bytes: request line and fields; above: 431 (414 if the target alone is longer).
@@ -42,7 +42,12 @@ class Limits:
         client_connections: client connections of all workers together; 0: 90 % of the descriptors.
         client_streams: requests at once on one HTTP/2 connection of a client; above: REFUSED_STREAM.
         drain_s: how long requests under way may take when a worker ends.
-        tunnel_drain_s: the same for upgraded connections.
+        tunnel_drain_s: the same for upgraded connections, if it is longer.
+        api_body_bytes: body of a call of the API; above: 413.
+        api_calls: calls of the API under way at once.
+        api_queue: calls that wait beyond them; above: 429.
+        channel_frame_bytes: one message between leader and worker; a service that does not fit is refused.
+        channel_outstanding: questions that a worker may owe an answer to.
     """
 
     request_head_bytes: int = 16384
@@ -67,6 +72,11 @@ class Limits:
     client_streams: int = 100
     drain_s: float = 30.0
     tunnel_drain_s: float = 300.0
+    api_body_bytes: int = 1048576
+    api_calls: int = 50
+    api_queue: int = 2000
+    channel_frame_bytes: int = 16777216
+    channel_outstanding: int = 1000
 
 
 @dataclass(frozen=True, slots=True)

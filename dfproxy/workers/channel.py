@@ -26,11 +26,13 @@ from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
 from zope.interface import implementer
 
 from dfproxy.errors import DfproxyError, Overloaded
+from dfproxy.model.settings import Limits
 from dfproxy.workers.messages import Message, decode, encode
 
-FRAME_BYTES = 16 * 1024 * 1024
+FRAME_BYTES = Limits().channel_frame_bytes
 """
-Payload of one frame. Changes travel in parts far below it; it bounds what a broken peer makes us keep.
+Payload of one frame until the settings are known. Changes travel in parts far below it; it bounds what a broken peer
+makes us keep.
 """
 
 UNSENT_BYTES = 64 * 1024 * 1024
@@ -39,9 +41,9 @@ Bytes that wait for the other side to read. A worker that is stopped is replaced
 snapshot of 10,000 services is about 10 MiB.
 """
 
-OUTSTANDING = 1000
+OUTSTANDING = Limits().channel_outstanding
 """
-Questions without an answer yet.
+Questions without an answer yet, until the settings are known.
 """
 
 DESCRIPTORS = 200
@@ -77,9 +79,13 @@ class Frames:
 
     Args:
         build: the build id that each frame must have.
+
+    Attributes:
+        frame_bytes: longest payload.
     """
 
     def __init__(self, build: bytes) -> None:
+        self.frame_bytes = FRAME_BYTES
         self._build = build
         self._bytes = bytearray()
         self._descriptors: deque[int] = deque()
@@ -122,8 +128,8 @@ class Frames:
         length, build, number, count = HEAD.unpack_from(self._bytes, start)
         if build != self._build:
             raise ChannelLost(f"build {build.hex()} is not ours, {self._build.hex()}: start dfproxy again")
-        if length > FRAME_BYTES:
-            raise ChannelLost(f"frame of {length} bytes is above the limit of {FRAME_BYTES}")
+        if length > self.frame_bytes:
+            raise ChannelLost(f"frame of {length} bytes is above the limit of {self.frame_bytes}")
         end = start + HEAD.size + length
         if len(self._bytes) < end:
             return None
@@ -165,6 +171,7 @@ class Channel:
         self._unsent_bytes = 0
         self._asked: dict[int, Deferred[Message]] = {}
         self._number = 0
+        self._outstanding = OUTSTANDING
         self._open = True
         sock.setblocking(False)
 
@@ -173,6 +180,13 @@ class Channel:
         Begin to read.
         """
         self._reactor.addReader(self)
+
+    def limit(self, limits: Limits) -> None:
+        """
+        These bounds are in force from now on; each side calls it once both know them.
+        """
+        self._frames.frame_bytes = limits.channel_frame_bytes
+        self._outstanding = limits.channel_outstanding
 
     @property
     def unsent_bytes(self) -> int:
@@ -197,7 +211,7 @@ class Channel:
         """
         if not self._open:
             return
-        if len(payload) > FRAME_BYTES or len(descriptors) > DESCRIPTORS:
+        if len(payload) > self._frames.frame_bytes or len(descriptors) > DESCRIPTORS:
             raise ValueError(f"{len(payload)} bytes and {len(descriptors)} descriptors are too much for one frame")
         if self._unsent_bytes > UNSENT_BYTES:
             self._end(f"{self._unsent_bytes} bytes wait unread")
@@ -223,8 +237,8 @@ class Channel:
         """
         if not self._open:
             return fail(ChannelLost("the channel is closed"))
-        if len(self._asked) >= OUTSTANDING:
-            return fail(Overloaded(f"{OUTSTANDING} questions wait for their answers"))
+        if len(self._asked) >= self._outstanding:
+            return fail(Overloaded(f"{self._outstanding} questions wait for their answers"))
         self._number = self._number % 0xFFFFFFFF + 1
         answer: Deferred[Message] = Deferred()
         self._asked[self._number] = answer

@@ -20,6 +20,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from dfproxy.model.settings import Limits
 from dfproxy.model.snapshot import Change, Membership
 from dfproxy.workers.channel import Channel
 from dfproxy.workers.messages import Beat, Fault, Leaving, Message, Resolve, encode
@@ -161,6 +162,13 @@ class Child(ProcessProtocol):
         Bytes that it has not taken yet.
         """
         return self._channel.unsent_bytes if self._channel is not None else 0
+
+    def limit(self, limits: Limits) -> None:
+        """
+        These bounds of the channel are in force from now on.
+        """
+        if self._channel is not None:
+            self._channel.limit(limits)
 
     def send(self, payload: bytes) -> None:
         """

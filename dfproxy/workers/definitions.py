@@ -14,7 +14,6 @@ from dfproxy.model.certificate import Certificate
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Change, Membership, Revision
 from dfproxy.observe.cells import CellDirectory
-from dfproxy.workers.channel import FRAME_BYTES
 from dfproxy.workers.messages import Part, encode
 
 PART_ITEMS = 128
@@ -189,17 +188,17 @@ def _certificates(certificates: tuple[Certificate, ...]) -> Iterator[Part]:
         yield Part(certificates=certificates[start : start + PART_ITEMS])
 
 
-def payloads(part: Part) -> Iterator[bytes]:
+def payloads(part: Part, frame_bytes: int) -> Iterator[bytes]:
     """
     A part as messages that fit into a frame each, unless a single service does not.
     """
     payload = encode(part)
-    if len(payload) > FRAME_BYTES and len(part.certificates) > 1:
+    if len(payload) > frame_bytes and len(part.certificates) > 1:
         half = len(part.certificates) // 2
-        yield from payloads(Part(certificates=part.certificates[:half]))
-        yield from payloads(Part(certificates=part.certificates[half:]))
+        yield from payloads(Part(certificates=part.certificates[:half]), frame_bytes)
+        yield from payloads(Part(certificates=part.certificates[half:]), frame_bytes)
         return
-    if len(payload) <= FRAME_BYTES or len(part.services) < 2:
+    if len(payload) <= frame_bytes or len(part.services) < 2:
         yield payload
         return
     middle = len(part.services) // 2
@@ -211,7 +210,8 @@ def payloads(part: Part) -> Iterator[bytes]:
                 (),
                 tuple(m for m in part.memberships if m.service in names),
                 tuple(c for c in part.cells if c[0] in names),
-            )
+            ),
+            frame_bytes,
         )
 
 

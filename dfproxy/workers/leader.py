@@ -123,7 +123,8 @@ class WorkerSet:
         os.ftruncate(self._cells_fd, bytes_shared)
         self.cells = CellDirectory(memoryview(mmap.mmap(self._cells_fd, bytes_shared)), reactor.seconds)
         self._children: set[Child] = set()
-        self._rounds = Rounds(reactor, Definitions(self.cells), self._children, self._seat)
+        known, frame_bytes = Definitions(self.cells), settings.limits.channel_frame_bytes
+        self._rounds = Rounds(reactor, known, self._children, self._seat, frame_bytes)
         self._replaced: deque[float] = deque()
         self._starting: Deferred[None] | None = None
         self._stopped: Deferred[None] | None = None
@@ -294,6 +295,8 @@ class WorkerSet:
             return False
         self._children.add(child)
         begun = child.ask(Begin(self._settings, block, CELLS), START_S)
+        # Only now: the worker knows them once it has read that.
+        child.limit(self._settings.limits)
         # One that does not begin ends, and that is reported by `child_lost`.
         begun.addCallbacks(lambda _: self._rounds.load(child), lambda failure: child.give_up(failure.getErrorMessage()))
         begun.addErrback(_unexpected)

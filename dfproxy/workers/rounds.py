@@ -105,10 +105,19 @@ class Rounds:
         known: what is in force.
         children: all workers, kept up to date by the caller.
         caught_up: called when a worker may have become one that has all there is.
+        frame_bytes: longest message to a worker.
     """
 
-    def __init__(self, clock: Any, known: Definitions, children: set[Child], caught_up: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        clock: Any,
+        known: Definitions,
+        children: set[Child],
+        caught_up: Callable[[], None],
+        frame_bytes: int = FRAME_BYTES,
+    ) -> None:
         self._clock = clock
+        self._frame_bytes = frame_bytes
         self._known = known
         self._children = children
         self._caught_up = caught_up
@@ -128,10 +137,10 @@ class Rounds:
         if self._round is not None:
             return fail(NotReady("another change is under way"))
         equipped = self._known.equipped(change)
-        encoded = [payload for part in parts_of(equipped) for payload in payloads(part)]
-        if any(len(payload) > FRAME_BYTES for payload in encoded):
+        encoded = [payload for part in parts_of(equipped) for payload in payloads(part, self._frame_bytes)]
+        if any(len(payload) > self._frame_bytes for payload in encoded):
             self._known.dropped(equipped)
-            return fail(Refused(f"a service is larger than {FRAME_BYTES} bytes"))
+            return fail(Refused(f"a service is larger than {self._frame_bytes} bytes"))
         self._round = current = Round(equipped, encoded)
         for child in self._children:
             if child.loaded and self._all_sent(child):
@@ -310,7 +319,7 @@ class Rounds:
             return
         child.told = False
         for part in parts:
-            for payload in payloads(part):
+            for payload in payloads(part, self._frame_bytes):
                 child.send(payload)
             if len(part.services) < weight:
                 pause = 0.0 if child.unsent_bytes < UNSENT_BYTES else PAUSE_S

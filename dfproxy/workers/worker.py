@@ -247,6 +247,7 @@ class Worker:
 
     def _begin(self, begin: Begin, number: int) -> None:
         self._limits = begin.settings.limits
+        self._channel.limit(self._limits)
         gc.set_threshold(*GC_THRESHOLDS)
         try:
             memory = memoryview(mmap.mmap(self._cells_fd, 0))

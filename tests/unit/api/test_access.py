@@ -125,7 +125,7 @@ class QueueTests(SynchronousTestCase):
         """
         Two thousand waiting calls that each end at once are all answered.
         """
-        queue = CallQueue(running=1)
+        queue = CallQueue(running=1, waiting=2000)
 
         async def work(request: Any) -> Answer:
             return Answer(200, {})

@@ -6,8 +6,11 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.api.channel import BODY_BYTES, CALL_TIMEOUT_S, CLOSE_TIMEOUT_S, HEAD_BYTES
+from dfproxy.api.channel import CALL_TIMEOUT_S, CLOSE_TIMEOUT_S, HEAD_BYTES
+from dfproxy.model.settings import Limits, Settings
 from tests.unit.api.caller import Api, Connection
+
+BODY_BYTES = Limits().api_body_bytes
 
 PING = b"GET /v1/docker-flow-proxy/ping HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -64,6 +67,17 @@ class SizeTests(SynchronousTestCase):
         for _ in range(17):
             connection.send(chunk)
         self.refused(connection, 413)
+
+    def test_limit(self) -> None:
+        """
+        How long a body may be is the operator's choice, and the refusal names it.
+        """
+        self.api = Api(settings=Settings(limits=Limits(api_body_bytes=2000)))
+        self.assertEqual(self.api.call("POST", "ping", b"x" * 2000).status, 200)
+        connection = self.api.connect()
+        connection.send(b"POST /v1/docker-flow-proxy/ping HTTP/1.1\r\nContent-Length: 2001\r\n\r\n")
+        (said,) = connection.answers()
+        self.assertEqual((said.status, said.json["Message"]), (413, "the body is longer than 2000 bytes"))
 
     def test_counted_for_each_call(self) -> None:
         """

@@ -5,9 +5,11 @@ The tree of the API: paths, versions, slashes, methods.
 from __future__ import annotations
 
 from treq.testing import StubTreq
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.api.root import make_root
+from dfproxy.model.settings import Limits, Settings
 from tests.unit.api.caller import Api
 
 VERBS = "reconfigure remove reload config certs ping ready successfulinitreload metrics strategies cert".split()
@@ -86,6 +88,19 @@ class TreeTests(SynchronousTestCase):
         connection = self.api.connect()
         connection.send(b"GET http://proxy:8080/v1/test HTTP/1.1\r\nHost: proxy\r\n\r\n")
         self.assertEqual(connection.answers()[0].json["Message"], "Test v1")
+
+    def test_many_calls(self) -> None:
+        """
+        How many calls are under way and how many wait is the operator's choice; one more is a 429.
+        """
+        self.api = Api(settings=Settings(limits=Limits(api_calls=1, api_queue=1)))
+        self.api.publisher.publish = lambda *_: Deferred()
+        connections = [self.api.connect() for _ in range(3)]
+        for number, connection in enumerate(connections):
+            path = f"/v1/docker-flow-proxy/reconfigure?serviceName=s{number}&servicePath=/s&port=1"
+            connection.protocol.dataReceived(f"GET {path} HTTP/1.1\r\nHost: api\r\n\r\n".encode())
+        self.assertEqual([bool(connection.wire.value()) for connection in connections], [False, False, True])
+        self.assertEqual(connections[2].answers()[0].status, 429)
 
     def test_mounted(self) -> None:
         """

@@ -43,7 +43,7 @@ class Long(Verb):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
-        self.queue = CallQueue()
+        self.queue = CallQueue(50, 2000)
         self.slices = Slices(clock)
         self.parts: Iterator[str] = iter(())
 
@@ -58,7 +58,7 @@ class SliceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Turns()
         self.long = Long(self.clock)
-        self.site: Site = ApiSite(self.long, self.clock)
+        self.site: Site = ApiSite(self.long, self.clock, 1000)
         self.made = 0
 
     def parts(self, count: int, text: str = "x", cost_s: float = 0.0) -> Iterator[str]:

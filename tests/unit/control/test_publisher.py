@@ -359,6 +359,17 @@ class BatchTests(PublisherCase):
             self.successResultOf(answer)
         self.successResultOf(self.publisher.publish((service("one more"),)))
 
+    def test_few_callers(self) -> None:
+        """
+        How many may wait is the operator's choice.
+        """
+        publisher = Publisher(self.plane, self.names, self.clock, waiting=1)
+        self.plane.hold()
+        answer = publisher.publish((service("a"),))
+        self.failureResultOf(publisher.publish((service("b"),)), Overloaded)
+        self.plane.go_on()
+        self.successResultOf(answer)
+
     def test_answered_caller_publishes(self) -> None:
         """
         A caller may publish again from its answer.

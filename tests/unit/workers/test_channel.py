@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from dfproxy.errors import Overloaded
+from dfproxy.model.settings import Limits
 from dfproxy.workers.channel import FRAME_BYTES, HEAD, OUTSTANDING, UNSENT_BYTES, Channel, ChannelLost, Frames
 from dfproxy.workers.messages import Answer, Beat, Done, Fault, Message, Query, encode
 from tests.unit.workers.pump import Pump
@@ -211,3 +213,20 @@ class ChannelTests(ChannelCase):
         Nobody can say more than fits into a frame.
         """
         self.assertRaises(ValueError, self.left.send_payload, bytes(FRAME_BYTES + 1))
+
+    def test_limits(self) -> None:
+        """
+        Once both sides know the operator's bounds these count, for what is said, heard and outstanding.
+        """
+        limits = Limits(channel_frame_bytes=1000, channel_outstanding=2)
+        self.left.limit(limits)
+        self.assertRaises(ValueError, self.left.send_payload, bytes(1001))
+        waiting = [self.left.ask(Query("a")) for _ in range(2)]
+        self.failureResultOf(self.left.ask(Query("a")), Overloaded)
+        self.right.limit(limits)
+        self.right.limit(replace(limits, channel_frame_bytes=FRAME_BYTES + 1))
+        self.right.send_payload(bytes(FRAME_BYTES + 1))
+        self.pump.pump()
+        self.assertIn("above the limit of 1000", self.lost[0])
+        for answer in waiting:
+            self.failureResultOf(answer, ChannelLost)

@@ -140,7 +140,7 @@ class PartsTests(SynchronousTestCase):
         Services that are too large for one frame together travel alone.
         """
         large = tuple(replace(service(name), parameters=(("x", "y" * (FRAME_BYTES // 3)),)) for name in "abcd")
-        sent = list(payloads(Part(large, cells=(("d", 0, 4),))))
+        sent = list(payloads(Part(large, cells=(("d", 0, 4),)), FRAME_BYTES))
         self.assertTrue(all(len(payload) <= FRAME_BYTES for payload in sent))
         parts = [decode(payload) for payload in sent]
         self.assertEqual(tuple(one for part in parts for one in part.services), large)
@@ -186,7 +186,7 @@ class CertificatePartsTests(SynchronousTestCase):
         self.assertEqual(max(len(part.certificates) for part in parts), PART_ITEMS)
         self.assertEqual(parts[-1].removed_certificates, ("folder/z",))
         large = Part(certificates=tuple(certificate(str(n), size=1 << 20) for n in range(20)))
-        pieces = list(payloads(large))
+        pieces = list(payloads(large, FRAME_BYTES))
         self.assertLessEqual(max(map(len, pieces)), FRAME_BYTES)
         found = [decode(piece) for piece in pieces]
         self.assertEqual(

@@ -169,6 +169,18 @@ class RoundTests(RoundsCase):
         self.failureResultOf(self.rounds.prepare(Change(Revision(1), (huge,))), Refused)
         self.assertEqual(child.heard(), [])
 
+    def test_limit(self) -> None:
+        """
+        How much a frame takes is the operator's choice: what fits alone goes alone, what does not is refused.
+        """
+        child = self.child()
+        rounds = Rounds(self.clock, self.known, self.children, self.note, 3000)  # type: ignore[arg-type]  # paper
+        self.assertNoResult(rounds.prepare(Change(Revision(1), (service("x" * 300), service("y" * 300)))))
+        child.answer()
+        rounds.abort(Revision(1))
+        self.assertEqual(child.heard(), ["Part", "Part", "Prepare", "Abort"])
+        self.failureResultOf(rounds.prepare(Change(Revision(1), (service("x" * 3000),))), Refused)
+
 
 class MembersTests(RoundsCase):
     """
