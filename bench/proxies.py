@@ -132,6 +132,7 @@ def start_dfproxy(bench: Bench, name: str = "dfproxy", workers: int = 1, twistd:
     program = Path(sys.executable).parent / "twistd"
     options = ["--ip", "127.0.0.1", "--port", str(api_port), "--bind-address", "127.0.0.1"]
     options += ["--default-ports", str(port), "--workers", str(workers), "--state-dir", str(folder / "state")]
+    options += ["--timeout-tunnel-drain", "1"]
     command = [str(program), "--nodaemon", "--pidfile", str(folder / "pid"), *twistd, "dfproxy", *options]
     running = bench.start(name, command, PROXY_CPU)
     api = Api(api_port)

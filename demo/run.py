@@ -141,7 +141,7 @@ def main(*options: str) -> int:
         proxy = start(
             *(str(twistd), "--nodaemon", "--pidfile", str(STATE.parent / "twistd.pid"), "dfproxy"),
             *("--ip", "127.0.0.1", "--default-ports", "8000", "--resolve", f"go-demo={','.join(BACKENDS)}"),
-            *("--state-dir", str(STATE), *options),
+            *("--state-dir", str(STATE), "--timeout-tunnel-drain", "1", *options),
         )
         children.append(proxy)
         wait_until_ready(proxy)

@@ -85,6 +85,7 @@ def run(http: int, https: int, environment: dict[str, str], asked: list[str], op
         command = [twistd, "--nodaemon", "--pidfile", f"{folder}/pid", "dfproxy", "--ip", "127.0.0.1"]
         # One process: some cases count turns.
         command += ["--default-ports", ports, "--workers", "1", "--state-dir", f"{folder}/state"]
+        command += ["--timeout-tunnel-drain", "1"]
         command += ["--certs-dir", f"{folder}/certs", "--secrets-dir", f"{folder}/secrets"]
         for name in ("certs", "secrets"):
             Path(folder, name).mkdir()

@@ -56,6 +56,11 @@ DRAIN_LOOK_S = 0.1
 How often a drain looks whether it is done, in seconds.
 """
 
+DRAIN_TELL_S = 15.0
+"""
+How often a drain that waits for nothing but tunnels says so, in seconds.
+"""
+
 Key = tuple[str, int]
 
 
@@ -413,6 +418,12 @@ class LocalDataPlane:
             server.elsewhere = cells.elsewhere(server.cell)
         self._active = servers
 
+    def tunnels(self) -> int:
+        """
+        How many upgraded connections, such as WebSockets, are open.
+        """
+        return self.site.tunnels()
+
     # --- the end ---------------------------------------------------------------------------------------------
 
     def drain(self, deadline_s: float) -> Deferred[None]:
@@ -420,7 +431,8 @@ class LocalDataPlane:
         Let what is under way end; accepting has stopped already.
 
         Args:
-            deadline_s: what is still open after so many seconds is cut.
+            deadline_s: requests that are still under way after so many seconds are cut. Tunnels have
+                `limits.tunnel_drain_s` if that is longer.
 
         Returns:
             Deferred: None when nothing is open any more.
@@ -430,10 +442,22 @@ class LocalDataPlane:
         site.close_idle()
         done: Deferred[None] = Deferred()
         until = traffic.clock.seconds() + deadline_s
+        tunnels_until = max(until, traffic.clock.seconds() + traffic.limits.tunnel_drain_s)
+        tell_at = 0.0
 
         def look() -> None:
+            nonlocal tell_at
             site.close_idle()
-            if site.sessions_open and traffic.clock.seconds() < until:
+            now = traffic.clock.seconds()
+            count = site.tunnels()
+            if count < len(site.sessions_open) and now < until:
+                return
+            if count and now < tunnels_until:
+                site.abort_requests()
+                if now >= tell_at:
+                    tell_at = now + DRAIN_TELL_S
+                    left_s = round(tunnels_until - now)
+                    log.info("waiting for {count} tunnels, at most {left_s} s more", count=count, left_s=left_s)
                 return
             site.abort_all()
             looking.stop()

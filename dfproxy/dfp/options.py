@@ -76,8 +76,8 @@ class Option:
         return f"dfp_{self.variable.lower()}"
 
 
-def _time(name: str, variable: str, default: str, help: str, limit: str, later: str = "") -> Option:
-    return Option(name, variable, "SECONDS", default, TIMES, help, seconds(), f"limits.{limit}", later=later)
+def _time(name: str, variable: str, default: str, help: str, limit: str) -> Option:
+    return Option(name, variable, "SECONDS", default, TIMES, help, seconds(), f"limits.{limit}")
 
 
 def _size(name: str, default: str, help: str, limit: str, low: int, high: int) -> Option:
@@ -218,8 +218,8 @@ OPTIONS: tuple[Option, ...] = (
     _time("timeout-idle-upstream", "TIMEOUT_IDLE_UPSTREAM", "30", "how long an idle server connection is kept",
           "idle_upstream_s"),
     _time("timeout-drain", "TIMEOUT_DRAIN", "30", "requests under way when a worker ends", "drain_s"),
-    _time("timeout-tunnel-drain", "TIMEOUT_TUNNEL_DRAIN", "300", "upgraded connections when a worker ends",
-          "tunnel_drain_s", NOT_YET),
+    _time("timeout-tunnel-drain", "TIMEOUT_TUNNEL_DRAIN", "300",
+          "upgraded connections when a worker ends; never less than --timeout-drain", "tunnel_drain_s"),
     Option(
         "drain-wait", "DRAIN_WAIT", "SECONDS", "0", TIMES,
         "listeners go on so long after SIGTERM, while /ready says 503", seconds(0.0, 3600.0), "drain_wait_s",

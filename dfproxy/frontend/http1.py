@@ -82,6 +82,12 @@ class Session(Interface):
 
     transport: Stream
 
+    @property
+    def is_tunnel(self) -> bool:
+        """
+        It is an upgraded connection, such as a WebSocket: what goes through it is no requests any more.
+        """
+
     def close_if_idle(self) -> None:
         """
         The process drains: no further request here.
@@ -583,6 +589,13 @@ class Http1Session(Protocol):
         self.watched = False
         self.transport.unregisterProducer()
         return self._forwarded
+
+    @property
+    def is_tunnel(self) -> bool:
+        """
+        See `Session`.
+        """
+        return self.state is _TUNNEL
 
     def close_if_idle(self) -> None:
         """

@@ -331,6 +331,13 @@ class Http2Session(Protocol):
 
     # --- the end ---------------------------------------------------------------------------------------------
 
+    @property
+    def is_tunnel(self) -> bool:
+        """
+        Never: its streams are requests.
+        """
+        return False
+
     def close_if_idle(self) -> None:
         """
         The process drains: the client is told, and once it knows no further request is taken.

@@ -112,9 +112,23 @@ class ProxySite(Site):
         for session in list(self.sessions_open):
             session.close_if_idle()
 
+    def tunnels(self) -> int:
+        """
+        How many of the connections are upgraded ones.
+        """
+        return sum(session.is_tunnel for session in self.sessions_open)
+
+    def abort_requests(self) -> None:
+        """
+        Cut what is still open, but no tunnel; the time to drain is over.
+        """
+        for session in list(self.sessions_open):
+            if not session.is_tunnel:
+                session.transport.abortConnection()
+
     def abort_all(self) -> None:
         """
-        Cut what is still open; the time to drain is over.
+        Cut what is still open; the time of tunnels is over as well.
         """
         for session in list(self.sessions_open):
             session.transport.abortConnection()

@@ -95,6 +95,8 @@ class Child(ProcessProtocol):
         fault: what it said was wrong, if it did.
         kill_at: when it is killed if it still lives, in the clock's seconds; None: not planned.
         drain_until: until when it may drain if it shows signs of life.
+        tunnels_until: the same while there are tunnels.
+        tunnels: upgraded connections that it still waits for, by its last heartbeat.
         heard: when it was last heard of.
     """
 
@@ -111,6 +113,8 @@ class Child(ProcessProtocol):
     fault: str = ""
     kill_at: float | None = None
     drain_until: float = 0.0
+    tunnels_until: float = 0.0
+    tunnels: int = 0
     heard: float = 0.0
     _process: Any = None
     _channel: Channel | None = None
@@ -294,7 +298,7 @@ class Child(ProcessProtocol):
             case Leaving():
                 self.ears.child_leaves(self)
             case Beat():
-                return
+                self.tunnels = message.tunnels
             case _:
                 # The late answer to a question that nobody waits for any more.
                 log.debug("worker {number} answered late", number=self.number)

@@ -14,7 +14,7 @@ from dfproxy.model.certificate import Certificate
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Change, Membership, Revision
 from dfproxy.observe.cells import CellDirectory
-from dfproxy.workers.messages import Part, encode
+from dfproxy.workers.messages import Part, Prepare, encode
 
 PART_ITEMS = 128
 """
@@ -213,6 +213,35 @@ def payloads(part: Part, frame_bytes: int) -> Iterator[bytes]:
             ),
             frame_bytes,
         )
+
+
+def gathered(parts: list[Part], prepare: Prepare) -> Change:
+    """
+    One change from its parts.
+    """
+    services: list[Service] = []
+    removed: list[str] = []
+    memberships: list[Membership] = []
+    cells: list[tuple[str, int, int]] = []
+    certificates: list[Certificate] = []
+    removed_certificates: list[str] = []
+    for part in parts:
+        services += part.services
+        removed += part.removed
+        memberships += part.memberships
+        cells += part.cells
+        certificates += part.certificates
+        removed_certificates += part.removed_certificates
+    return Change(
+        prepare.revision,
+        tuple(services),
+        tuple(removed),
+        tuple(memberships),
+        tuple(cells),
+        prepare.whole,
+        tuple(certificates),
+        tuple(removed_certificates),
+    )
 
 
 def merged(changes: Iterable[Change]) -> Change:

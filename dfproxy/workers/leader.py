@@ -168,7 +168,8 @@ class WorkerSet:
 
     def stop(self) -> Deferred[None]:
         """
-        Accept nothing more, let what is under way end within `limits.drain_s`, kill what then still lives.
+        Accept nothing more, let what is under way end within `limits.drain_s` (tunnels within
+        `limits.tunnel_drain_s`), kill what then still lives.
 
         Returns:
             Deferred: fires when no process is left and all is closed. Never fails.
@@ -365,10 +366,11 @@ class WorkerSet:
         Tell it to let go of everything and to end.
         """
         self._part_with(child)
-        now = self._reactor.seconds()
+        now, limits = self._reactor.seconds(), self._settings.limits
         child.kill_at = now + KILL_S
-        child.drain_until = now + self._settings.limits.drain_s + 1.0
-        child.send(encode(Drain(self._settings.limits.drain_s)))
+        child.drain_until = now + limits.drain_s + 1.0
+        child.tunnels_until = now + max(limits.drain_s, limits.tunnel_drain_s) + 1.0
+        child.send(encode(Drain(limits.drain_s)))
         child.signal("TERM")
 
     def _count_replacement(self, reason: str) -> None:
@@ -414,10 +416,15 @@ class WorkerSet:
         self._refill()
 
     def _kill(self, child: Child, now: float) -> None:
-        if now < child.drain_until and now - child.heard < LATE_S:
+        if now - child.heard < LATE_S:
             # It lives and drains: it has the time that draining has.
-            child.kill_at = child.drain_until
-            return
+            if now < child.drain_until:
+                child.kill_at = child.drain_until
+                return
+            if child.tunnels and now < child.tunnels_until:
+                # Looked at again and again: it has that long only while there are tunnels.
+                child.kill_at = min(child.tunnels_until, now + KILL_S)
+                return
         log.warn("worker {number} does not end: killed", number=child.number)
         child.signal("KILL")
         child.kill_at = now + KILL_S

@@ -109,7 +109,8 @@ class Release(msgspec.Struct, frozen=True, tag=True):
 
 class Drain(msgspec.Struct, frozen=True, tag=True):
     """
-    Accept nothing, let what is under way end within so many seconds, then exit. Not answered.
+    Accept nothing, let what is under way end within so many seconds, then exit. Tunnels have their own time
+    (`limits.tunnel_drain_s`), and are told of with each `Beat`. Not answered.
     """
 
     deadline_s: float
@@ -140,7 +141,12 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
 class Beat(msgspec.Struct, frozen=True, tag=True):
     """
     The worker lives.
+
+    Attributes:
+        tunnels: upgraded connections that it still waits for, when it drains.
     """
+
+    tunnels: int = 0
 
 
 class Leaving(msgspec.Struct, frozen=True, tag=True):

@@ -29,13 +29,11 @@ from zope.interface import provider
 
 from dfproxy.errors import Refused
 from dfproxy.frontend.listeners import Listeners
-from dfproxy.model.certificate import Certificate
-from dfproxy.model.service import Service
 from dfproxy.model.settings import Limits, Settings
-from dfproxy.model.snapshot import Change, Membership
 from dfproxy.observe.cells import Cells
 from dfproxy.tls.sni import pass_over_unreadable_names
 from dfproxy.workers.channel import Channel
+from dfproxy.workers.definitions import gathered
 from dfproxy.workers.messages import (
     Abort,
     Adopt,
@@ -115,10 +113,11 @@ class Worker:
         cells_fd: the shared cells.
         build: makes the data plane of this process from settings, reactor and cells. It provides `IDataPlane`, has
             `site`, the factory of listeners, and `drain(deadline_s)`, a Deferred that fires when nothing is under
-            way. `counters()`, if it has one, writes what changed to the cells. If it has an attribute
-            `ask_names`, that is set to a callable of service name and index, to be called when a connection failed.
-            `secure_site`, if it has one, is the factory of listeners with TLS, and `on_secure` is set to a callable
-            of the context of listeners, to be called when there is a certificate.
+            way but tunnels, which have `limits.tunnel_drain_s`; `tunnels()`, if it has one, counts these.
+            `counters()`, if it has one, writes what changed to the cells. If it has an attribute `ask_names`, that
+            is set to a callable of service name and index, to be called when a connection failed. `secure_site`, if
+            it has one, is the factory of listeners with TLS, and `on_secure` is set to a callable of the context of
+            listeners, to be called when there is a certificate.
         leave: ends the process with that exit code.
     """
 
@@ -142,6 +141,7 @@ class Worker:
         self._stepping = False
         self._prepared = False
         self._draining = False
+        self._overdue: Any = None
         self._loaded = 0
         self._frozen = 0
         self._beats = LoopingCall(self._beat)
@@ -171,7 +171,8 @@ class Worker:
         Accept nothing more, finish what is under way, end the process.
 
         Args:
-            deadline_s: what is not finished after so many seconds is cut.
+            deadline_s: what is not finished after so many seconds is cut, except tunnels: they have
+                `limits.tunnel_drain_s` if that is longer.
         """
         if self._draining:
             return
@@ -182,11 +183,30 @@ class Worker:
         self._listeners.stop()
         over: Deferred[Any] = maybeDeferred(self._plane.drain, deadline_s)
         # The data plane keeps the deadline; this one is for a data plane that does not.
-        over.addTimeout(deadline_s + 1.0, self._reactor)
+        tunnels_until = self._reactor.seconds() + self._limits.tunnel_drain_s + 1.0
+        self._overdue = self._reactor.callLater(deadline_s + 1.0, self._insist, over, tunnels_until)
         over.addErrback(lambda failure: _tell("draining failed", failure))
         over.addCallback(lambda _: self._finished())
 
+    def _insist(self, over: Deferred[Any], tunnels_until: float) -> None:
+        """
+        The time to drain is over, unless there are tunnels.
+        """
+        if self._tunnels() and self._reactor.seconds() < tunnels_until:
+            self._overdue = self._reactor.callLater(BEAT_S, self._insist, over, tunnels_until)
+        else:
+            over.cancel()
+
+    def _tunnels(self) -> int:
+        """
+        Upgraded connections that are waited for.
+        """
+        count = getattr(self._plane, "tunnels", None)
+        return int(count()) if callable(count) else 0
+
     def _finished(self) -> None:
+        if self._overdue is not None and self._overdue.active():
+            self._overdue.cancel()
         self._count()
         self._channel.close()
         self._leave(0)
@@ -334,7 +354,8 @@ class Worker:
         self._channel.send(Resolve(service, index))
 
     def _beat(self) -> None:
-        self._channel.send(Beat())
+        # Otherwise nobody needs to know, and counting is looking at every connection.
+        self._channel.send(Beat(self._tunnels() if self._draining else 0))
 
     def _count(self) -> None:
         counters = getattr(self._plane, "counters", None)
@@ -349,35 +370,6 @@ class Worker:
         self._channel.send(Fault(reason[:REASON_CHARS]))
         self._channel.close()
         self._leave(FAILED)
-
-
-def gathered(parts: list[Part], prepare: Prepare) -> Change:
-    """
-    One change from its parts.
-    """
-    services: list[Service] = []
-    removed: list[str] = []
-    memberships: list[Membership] = []
-    cells: list[tuple[str, int, int]] = []
-    certificates: list[Certificate] = []
-    removed_certificates: list[str] = []
-    for part in parts:
-        services += part.services
-        removed += part.removed
-        memberships += part.memberships
-        cells += part.cells
-        certificates += part.certificates
-        removed_certificates += part.removed_certificates
-    return Change(
-        prepare.revision,
-        tuple(services),
-        tuple(removed),
-        tuple(memberships),
-        tuple(cells),
-        prepare.whole,
-        tuple(certificates),
-        tuple(removed_certificates),
-    )
 
 
 def _reason(failure: Failure) -> str:

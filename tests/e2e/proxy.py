@@ -39,6 +39,9 @@ START_S = 40.0
 END_S = 20.0
 """Longest graceful end when nothing is under way."""
 
+TUNNEL_DRAIN = "1"
+"""How long open tunnels keep it from ending, in seconds, if a test says nothing else."""
+
 PORTS = range(10000, 32000)
 """Where free ports are looked for: below those that the kernel gives to outgoing connections."""
 
@@ -87,7 +90,8 @@ class Proxy:
     A running dfproxy.
 
     Args:
-        options: further ones of `twistd dfproxy`.
+        options: further ones of `twistd dfproxy`. Tunnels that are open at its end are cut soon, unless they say
+            otherwise.
         workers: as `--workers`.
         ports: how many front ports it has.
         environment: further variables.
@@ -128,6 +132,8 @@ class Proxy:
         command = (TWISTD, "--nodaemon", "--pidfile=", "dfproxy", "--ip", ip, "--port", str(api_port))
         fronts = ("--bind-address", ip, "--default-ports", ",".join(map(str, self.ports)))
         own = ("--state-dir", str(self.folder / "state"), "--workers", str(workers))
+        if "--timeout-tunnel-drain" not in options:
+            own += ("--timeout-tunnel-drain", TUNNEL_DRAIN)
         self._child = subprocess.Popen(
             (*wrapper, *command, *fronts, *own, *options),
             cwd=ROOT,

@@ -21,6 +21,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.e2e.backends import ANSWER, Backend, answering
+from tests.e2e.dialogues import frame, read_frame, websocket
 from tests.e2e.proxy import TWISTD, Proxy, free_port, until
 from tests.e2e.wire import Ended, Wire, connect
 from tests.requirements import ROOT, require_root
@@ -272,11 +273,14 @@ class EndTests(SynchronousTestCase):
 
     workers = 2
 
-    def start(self, drain_s: int = 8) -> None:
+    def start(self, drain_s: float = 8, *options: str) -> None:
         """
         Start a proxy of its own, with a server that answers when told.
+
+        Args:
+            options: further ones of the proxy.
         """
-        self.proxy = Proxy("--timeout-drain", str(drain_s), workers=self.workers)
+        self.proxy = Proxy("--timeout-drain", str(drain_s), *options, workers=self.workers)
         self.addCleanup(self.proxy.kill)
         self.go_on = threading.Event()
 
@@ -375,6 +379,73 @@ class EndTests(SynchronousTestCase):
         self.proxy.wait(8)
         self.assertTrue(0.8 < time.monotonic() - began < 5)
         self.assertTrue(waiting.ends(2))
+
+    def upgraded(self) -> Wire:
+        """
+        A WebSocket through the proxy.
+        """
+        backend = Backend(websocket)
+        self.addCleanup(backend.close)
+        self.proxy.publish("ws", backend, path="/ws", aclName="0")
+        client = self.proxy.connect()
+        self.addCleanup(client.close)
+        client.send(
+            "GET /ws HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Key: x\r\n\r\n"
+        )
+        self.assertEqual(client.head().status, 101)
+        self.check(client)
+        return client
+
+    def check(self, client: Wire) -> None:
+        """
+        A message goes there and back.
+        """
+        client.send(frame(b"message", masked=True))
+        self.assertEqual(read_frame(client), b"message")
+
+    def test_tunnel(self) -> None:
+        """
+        A WebSocket outlives `--timeout-drain`, when requests are cut, and is cut at `--timeout-tunnel-drain`.
+        """
+        self.start(0.3, "--timeout-tunnel-drain", "1.5")
+        waiting, client = self.ask(), self.upgraded()
+        began = time.monotonic()
+        self.proxy.signal(signal.SIGTERM)
+        self.assertTrue(waiting.ends(1.2))
+        self.check(client)
+        self.assertTrue(client.ends(4))
+        self.assertTrue(1.3 < time.monotonic() - began < 4)
+        self.assertIn(self.proxy.wait(6), ENDED)
+        self.assertIn("waiting for 1 tunnels, at most 1 s more", self.proxy.log())
+
+    def test_last_tunnel_ends(self) -> None:
+        """
+        With the last WebSocket the proxy ends, long before `--timeout-tunnel-drain`.
+        """
+        self.start(0.3, "--timeout-tunnel-drain", "60")
+        client = self.upgraded()
+        self.proxy.signal(signal.SIGTERM)
+        self.proxy.wait_for_log("waiting for 1 tunnels")
+        self.check(client)
+        began = time.monotonic()
+        client.close()
+        self.assertIn(self.proxy.wait(6), ENDED)
+        self.assertLess(time.monotonic() - began, 3)
+
+    def test_tunnel_at_once(self) -> None:
+        """
+        A second SIGTERM waits for no WebSocket.
+        """
+        self.start(0.3, "--timeout-tunnel-drain", "60")
+        client = self.upgraded()
+        self.proxy.signal(signal.SIGTERM)
+        self.proxy.wait_for_log("waiting for 1 tunnels")
+        began = time.monotonic()
+        self.proxy.signal(signal.SIGTERM)
+        self.proxy.wait(5)
+        self.assertTrue(client.ends(2))
+        self.assertLess(time.monotonic() - began, 3)
 
     def test_quick_when_idle(self) -> None:
         """

@@ -71,7 +71,7 @@ LOCAL = Settings(
     listeners=(Listener("127.0.0.1", 0),),
     certs_dir="",
     secrets_dir="",
-    limits=Limits(drain_s=0.2),
+    limits=Limits(drain_s=0.2, tunnel_drain_s=0.2),
 )
 
 

@@ -11,10 +11,11 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from dfproxy.control.apply import FRONTEND_CELL, LocalDataPlane
+from dfproxy.control.apply import DRAIN_TELL_S, FRONTEND_CELL, LocalDataPlane
 from dfproxy.control.strategies import Strategies
 from dfproxy.errors import Refused
 from dfproxy.interfaces import IDataPlane
@@ -548,6 +549,92 @@ class DrainTests(PlaneCase):
         made.reactor.wait(2.5)
         self.assertFalse(over.called)
         made.reactor.wait(1.0)
+        self.assertTrue(over.called)
+        made.run(client.is_reset(), server.is_reset())
+        made.finish()
+
+    UPGRADE = ("Connection: Upgrade", "Upgrade: x")
+    SWITCH = ("HTTP/1.1 101 Switching Protocols", "Upgrade: x", "Connection: Upgrade")
+
+    def upgraded(self) -> None:
+        """
+        A tunnel, of the first client.
+        """
+        made = self.made
+        made.apply(service("a"), memberships=[members("a", A)])
+        made.run(
+            client.sends("GET /a HTTP/1.1", "Host: a.test", *self.UPGRADE),
+            server.gets("GET /a HTTP/1.1", "Host: a.test", *self.UPGRADE, FORWARDED),
+            server.sends(*self.SWITCH),
+            client.gets(*self.SWITCH),
+        )
+
+    def asked(self) -> None:
+        """
+        A request under way, of another client.
+        """
+        made = self.made
+        made.dial()
+        made.run(
+            client.sends("GET /a HTTP/1.1", "Host: a.test"), server.gets("GET /a HTTP/1.1", "Host: a.test", FORWARDED)
+        )
+
+    def test_tunnel(self) -> None:
+        """
+        When the time of requests is over a tunnel goes on, both ways, until its own is.
+        """
+        made, tunnel = self.made, Party("client", 0)
+        self.upgraded()
+        self.asked()
+        over = self.plane.drain(3.0)
+        made.reactor.wait(2.5)
+        made.run(client.gets_nothing())
+        made.reactor.wait(1.0)
+        made.run(client.is_reset(), tunnel.sends(b"up"), Party("server", 0).gets(b"up"))
+        made.run(Party("server", 0).sends(b"down"), tunnel.gets(b"down"))
+        self.assertEqual(self.plane.tunnels(), 1)
+        made.reactor.wait(296.0)
+        self.assertFalse(over.called)
+        made.reactor.wait(1.0)
+        self.assertTrue(over.called)
+        made.run(tunnel.is_reset(), Party("server", 0).is_reset())
+        made.finish()
+
+    def test_last_tunnel_ends(self) -> None:
+        """
+        It is over soon after the last tunnel has ended, and while it waits for tunnels it says so now and then.
+        """
+        said: list[str] = []
+
+        def note(event: LogEvent) -> None:
+            if "left_s" in event:
+                said.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(note)
+        self.addCleanup(globalLogPublisher.removeObserver, note)
+        made = self.made
+        self.upgraded()
+        self.asked()
+        over = self.plane.drain(3.0)
+        made.reactor.wait(2.0 * DRAIN_TELL_S)
+        self.assertFalse(over.called)
+        self.assertEqual(len(said), 2)
+        self.assertEqual(said[0], "waiting for 1 tunnels, at most 297 s more")
+        made.run(Party("client", 0).resets())
+        made.reactor.wait(0.3)
+        self.assertTrue(over.called)
+        made.finish()
+
+    def test_long_drain(self) -> None:
+        """
+        A tunnel has never less time than a request.
+        """
+        made = self.made
+        self.upgraded()
+        over = self.plane.drain(400.0)
+        made.reactor.wait(399.0)
+        self.assertFalse(over.called)
+        made.reactor.wait(1.5)
         self.assertTrue(over.called)
         made.run(client.is_reset(), server.is_reset())
         made.finish()

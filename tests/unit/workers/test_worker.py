@@ -23,6 +23,7 @@ from dfproxy.workers.channel import Channel
 from dfproxy.workers.messages import (
     Abort,
     Answer,
+    Beat,
     Begin,
     Commit,
     Done,
@@ -57,6 +58,7 @@ class Plane:
         self.applied: Deferred[None] = succeed(None)
         self.drained: Deferred[None] = Deferred()
         self.counted = 0
+        self.open = 0
 
     def prepare(self, change: Change) -> Deferred[None]:
         self.calls.append(change)
@@ -79,6 +81,9 @@ class Plane:
         self.calls.append(("drain", deadline_s))
         return self.drained
 
+    def tunnels(self) -> int:
+        return self.open
+
     def counters(self) -> None:
         self.counted += 1
 
@@ -100,7 +105,7 @@ class WorkerCase(SynchronousTestCase):
         self.addCleanup(gc.unfreeze)
         self.worker = Worker(self.pump, theirs, cells, self.build, self.left.append)
         self.worker.start()
-        self.begun = self.leader.ask(Begin(Settings(limits=Limits(drain_s=9.0)), 2, 16))
+        self.begun = self.leader.ask(Begin(Settings(limits=Limits(drain_s=9.0, tunnel_drain_s=20.0)), 2, 16))
         self.pump.pump()
 
     def build(self, settings: Settings, reactor: Any, cells: Cells) -> Plane:
@@ -226,6 +231,35 @@ class WorkerTests(WorkerCase):
         """
         self.tell(Drain(4.0))
         self.pump.advance(5.0)
+        self.assertEqual(self.left, [0])
+
+    def test_tunnels(self) -> None:
+        """
+        While it drains the leader is told how many tunnels it waits for; there is that much more time while there are.
+        """
+        self.plane.open = 2
+        self.pump.advance(BEAT_S)
+        self.pump.pump()
+        self.assertEqual(self.heard[-1], Beat(0))
+        self.tell(Drain(4.0))
+        self.pump.advance(BEAT_S)
+        self.pump.pump()
+        self.assertEqual(self.heard[-1], Beat(2))
+        self.pump.advance(6.0)
+        self.assertEqual(self.left, [])
+        self.plane.open = 0
+        self.pump.advance(BEAT_S)
+        self.assertEqual(self.left, [0])
+
+    def test_endless_tunnels(self) -> None:
+        """
+        A data plane that forgets the time of tunnels does not keep the process either.
+        """
+        self.plane.open = 1
+        self.tell(Drain(4.0))
+        self.pump.advance(15.0)
+        self.assertEqual(self.left, [])
+        self.pump.advance(6.0)
         self.assertEqual(self.left, [0])
 
     def test_terminated(self) -> None:
