@@ -39,16 +39,22 @@ class Expiring(Protocol):
 
     Attributes:
         deadline: when `expired` is to be called, in seconds of the wheel's clock; `NEVER` for not at all.
-        watched: true while it wants to be looked at; once false the wheel forgets it.
+        watched: true while it wants to be looked at (the wheel's ticket for it, see `Deadlines.forget`).
     """
 
     deadline: float
-    watched: bool
+    watched: object
 
     def expired(self) -> None:
         """
         The deadline has passed. Called at each look until the deadline is moved or `watched` is false.
         """
+
+
+Ticket = list[Expiring | None]
+"""
+What the wheel holds of something with a deadline: emptied when that is forgotten.
+"""
 
 
 class Deadlines:
@@ -64,7 +70,7 @@ class Deadlines:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._buckets: dict[int, list[Expiring]] = {}
+        self._buckets: dict[int, list[Ticket]] = {}
         self.now = clock.seconds()
         self._turned = int(self.now / STEP_S)
         self._loop = LoopingCall(self._turn)
@@ -87,31 +93,42 @@ class Deadlines:
 
     def watch(self, holder: Expiring) -> None:
         """
-        Look at this one from now on, until its `watched` is false.
+        Look at this one from now on, until it is forgotten or its `watched` is false.
         """
-        holder.watched = True
-        self._put(holder)
+        ticket: Ticket = [holder]
+        holder.watched = ticket
+        self._put(ticket, holder)
 
-    def _put(self, holder: Expiring) -> None:
+    def forget(self, holder: Expiring) -> None:
+        """
+        Look at it no more, and let go of it now: closed connections would stay in memory until the next look, tens of
+        megabytes where thousands come and go each second.
+        """
+        ticket, holder.watched = holder.watched, False
+        if isinstance(ticket, list):
+            ticket[0] = None
+
+    def _put(self, ticket: Ticket, holder: Expiring) -> None:
         when = min(holder.deadline, self.now + LOOK_S)
         step = max(int(when / STEP_S) + 1, self._turned + 1)
         bucket = self._buckets.get(step)
         if bucket is None:
-            self._buckets[step] = [holder]
+            self._buckets[step] = [ticket]
         else:
-            bucket.append(holder)
+            bucket.append(ticket)
 
     def _turn(self) -> None:
         self.now = now = self._clock.seconds()
         until = int(now / STEP_S)
         while self._turned < until:
             self._turned += 1
-            for holder in self._buckets.pop(self._turned, ()):
-                if not holder.watched:
+            for ticket in self._buckets.pop(self._turned, ()):
+                holder = ticket[0]
+                if holder is None or not holder.watched:
                     continue
                 if holder.deadline <= now:
                     try:
                         holder.expired()
                     except Exception:  # noqa: BLE001  the wheel turns for all the others as well
                         log.failure("{holder} failed when its time had passed", holder=holder)
-                self._put(holder)  # one that is no longer watched is dropped at its next look
+                self._put(ticket, holder)  # one that is no longer watched is dropped at its next look

@@ -198,7 +198,7 @@ class Http1Session(Protocol):
         self._limits = traffic.limits
         self.state = _AWAIT
         self.deadline = NEVER
-        self.watched = False
+        self.watched: object = False
         self._buffer = b""
         self._exchange: Exchange | None = None
         self.reserved: ServerConnection | None = None
@@ -286,7 +286,7 @@ class Http1Session(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.state = _OVER
-        self.watched = False
+        self._deadlines.forget(self)
         if self.reserved is not None:
             self.reserved.close_idle()
             self.reserved = None
@@ -586,7 +586,7 @@ class Http1Session(Protocol):
             The field lines that each request of this client gets, and the end of the head.
         """
         self.state = _OVER
-        self.watched = False
+        self._deadlines.forget(self)
         self.transport.unregisterProducer()
         return self._forwarded
 

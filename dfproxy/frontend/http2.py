@@ -142,7 +142,7 @@ class Http2Session(Protocol):
         self.blocked = False
         self.state = _OPEN
         self.deadline = NEVER
-        self.watched = False
+        self.watched: object = False
         self._traffic = traffic
         self._limits = limits
         self._shared = shared
@@ -226,7 +226,7 @@ class Http2Session(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.state = _OVER
-        self.watched = False
+        self.deadlines.forget(self)
         self._end_streams(CLIENT_GONE)
         self.frontend.session_over(self)
 

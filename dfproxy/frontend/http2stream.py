@@ -97,7 +97,7 @@ class Http2Stream(StreamState):
     over = False
     ready = True
     deadline = NEVER
-    watched = False
+    watched: object = False
     reserved: ServerConnection | None = None  # never: see `reserve`
     _exchange: Exchange | None = None
     _begun = False
@@ -403,7 +403,7 @@ class Http2Stream(StreamState):
 
     def _let_go(self) -> None:
         self.over = True
-        self.watched = False
+        self._session.deadlines.forget(self)
         if self._queue is not None:
             self._session.waiting.pop(self.number, None)
             self._queue = None

@@ -179,7 +179,7 @@ class ServerConnection(Protocol):
         self.left = 0
         self.timeout_s = limits.server_timeout_s
         self.deadline = NEVER
-        self.watched = False
+        self.watched: object = False
         self._limits = limits
         self._deadlines = deadlines
         self._exchange: AnswerReader | None = None
@@ -515,7 +515,7 @@ class ServerConnection(Protocol):
         if self.state is _OVER:
             return
         self.state = _OVER
-        self.watched = False
+        self._deadlines.forget(self)
         self.transport.unregisterProducer()
         if abort:
             self.transport.abortConnection()

@@ -4,6 +4,8 @@ The timer wheel: late by a known amount, never early.
 
 from __future__ import annotations
 
+from weakref import ref
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -17,7 +19,7 @@ class Holder:
     Notes when its time had passed.
     """
 
-    watched = False
+    watched: object = False
 
     def __init__(self, clock: Clock, deadline: float, again: float | None = None) -> None:
         self.clock = clock
@@ -135,3 +137,17 @@ class DeadlinesTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.run_for(3)
         self.assertEqual(holder.times, [])
+
+    def test_forgotten(self) -> None:
+        """
+        What is forgotten is let go of at once, not at the next look, and its time never passes.
+        """
+        holder = self.holder(0.5)
+        self.wheel.forget(holder)
+        self.wheel.forget(holder)
+        gone = ref(holder)
+        times = holder.times
+        del holder
+        self.assertIsNone(gone())
+        self.run_for(2.0)
+        self.assertEqual(times, [])
