@@ -138,7 +138,7 @@ class DeadlinesTests(SynchronousTestCase):
         self.run_for(3)
         self.assertEqual(holder.times, [])
 
-    def test_forgotten(self) -> None:
+    def test_let_go(self) -> None:
         """
         What is forgotten is let go of at once, not at the next look, and its time never passes.
         """
