@@ -66,6 +66,9 @@ class WriterTests(CellsCase):
         self.assertEqual(one.elsewhere(5), 0)
         two, three = self.worker(), self.worker()
         self.assertEqual((one.elsewhere(5), two.elsewhere(5), three.elsewhere(5)), (7, 7, 0))
+        self.directory.fold(2)
+        self.memory.cast("q")[(2 * CELLS + 5) * WORDS + GAUGE] = 9
+        self.assertEqual((one.elsewhere(5), three.elsewhere(5)), (7, 0))
 
     def test_foreign_block(self) -> None:
         """
