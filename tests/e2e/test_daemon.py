@@ -1,5 +1,7 @@
 """
 The daemon as an init system sees it: background, pid file, log, change of user, and how it ends.
+
+Longer than other modules, but one thing: the life of one daemon, from start to each of its ends.
 """
 
 from __future__ import annotations

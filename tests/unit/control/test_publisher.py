@@ -1,5 +1,7 @@
 """
 The one door: order, batches, refusals and answers.
+
+Longer than other modules, but one thing: one door, with all who may stand before it.
 """
 
 from __future__ import annotations

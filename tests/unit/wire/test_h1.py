@@ -1,5 +1,7 @@
 """
 Heads: what is accepted, what is refused and how, and what goes on to the other side.
+
+Longer than other modules, but one thing: the corpus of heads, with its verdicts.
 """
 
 from __future__ import annotations
