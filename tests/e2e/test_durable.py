@@ -336,7 +336,7 @@ class SyncTests(DurableCase):
             proxy.publish("traced", self.server, path=f"/traced/{number}")
         proxy.remove("traced")
         proxy.end()
-        until(lambda: re.search(rf"^{proxy.pid} \+\+\+ ", trace.read_text(), re.M), what="strace has written all")
+        until(lambda: re.search(rf"^{proxy.pid} +\+\+\+ ", trace.read_text(), re.M), what="strace has written all")
         seen = "".join(self.kinds(trace.read_text()))
         answers = seen[seen.index("A") - 2 :]
         self.assertEqual(answers[: 6 * 3], "WSA" * 6)
