@@ -36,6 +36,7 @@ from dfproxy.observe.cells import Cells
 from dfproxy.observe.prometheus import Totals
 from dfproxy.routing.compile import TableBuilder
 from dfproxy.routing.table import EMPTY, Current, RouteTable
+from dfproxy.tls.servers import ServerSide, ServerSides
 from dfproxy.tls.store import CertificateStore, Staged
 from dfproxy.upstream.live import LiveBackend, LiveServer, RouteSteps
 
@@ -62,6 +63,7 @@ How often a drain that waits for nothing but tunnels says so, in seconds.
 """
 
 Key = tuple[str, int]
+Definition = tuple[LiveBackend, Service, Destination, IBalancer | None, RouteSteps | None, ServerSide | None]
 
 
 class _Prepared:
@@ -74,7 +76,7 @@ class _Prepared:
         self.table = table
         self.backends: dict[Key, LiveBackend] = {}
         self.redirects = EMPTY
-        self.definitions: list[tuple[LiveBackend, Service, Destination, IBalancer | None, RouteSteps | None]] = []
+        self.definitions: list[Definition] = []
         self.retired: list[Key] = []
         self.quarantined: dict[str, str] = {}
         self.loading: Loading | None = None
@@ -146,6 +148,7 @@ class LocalDataPlane:
         self.ask_names: Callable[[str, int], None] | None = None
         self._certificates = certificates or CertificateStore(settings.tls)
         self._is_secure = False
+        self._server_sides = ServerSides(settings.certs_dir)
         self.on_secure: Callable[[SSLContext], None] | None = None
         if cells is not None:
             traffic.frontend.cell = FRONTEND_CELL
@@ -206,7 +209,7 @@ class LocalDataPlane:
         before = self._services.get(service.name)
         same_balance = before is not None and before.balance == service.balance
         targets: list[LiveBackend] = []
-        definitions: list[tuple[LiveBackend, Service, Destination, IBalancer | None, RouteSteps | None]] = []
+        definitions: list[Definition] = []
         for destination in service.destinations:
             key = (service.name, destination.index)
             backend = self._backends.get(key)
@@ -217,7 +220,7 @@ class LocalDataPlane:
                 balancer = self._balancer(service.balance, prepared, service.name)
             targets.append(backend)
             steps = compile_steps(destination.steps, destination.backend_name, self._tools)
-            definitions.append((backend, service, destination, balancer, steps))
+            definitions.append((backend, service, destination, balancer, steps, self._server_side(destination)))
         builder.add(service, targets)
         redirects.add(service, targets)
         prepared.definitions += definitions
@@ -225,6 +228,13 @@ class LocalDataPlane:
         prepared.retired += [key for key in self._keys(service.name) if key[1] not in kept]
         for target, destination in zip(targets, service.destinations):
             prepared.backends[service.name, destination.index] = target
+
+    def _server_side(self, destination: Destination) -> ServerSide | None:
+        if destination.tls is None:
+            return None
+        if not hasattr(self._traffic.reactor, "connectTLS"):
+            raise InvalidRoute(NEEDS_UV)
+        return self._server_sides.make(destination.tls)
 
     def _backend(self, service: Service, destination: Destination, balancer: IBalancer) -> LiveBackend:
         traffic = self._traffic
@@ -259,8 +269,8 @@ class LocalDataPlane:
         self._table, self._redirects = prepared.table, prepared.redirects
         self._current.table = Redirecting(self._redirects, self._table) if self._redirects.services else self._table
         self._backends.update(prepared.backends)
-        for backend, service, destination, balancer, steps in prepared.definitions:
-            backend.define(service, destination, steps)
+        for backend, service, destination, balancer, steps, tls in prepared.definitions:
+            backend.define(service, destination, steps, tls)
             if balancer is not None:
                 backend.use(balancer)
         cells = {(name, index): cell for name, index, cell in change.cells}

@@ -17,7 +17,7 @@ from dfproxy.dfp.haproxysteps import StepsText
 from dfproxy.dfp.haproxytext import Names, acl_lines, balance_lines, comment, milliseconds, word
 from dfproxy.model.certificate import Certificate
 from dfproxy.model.match import Match
-from dfproxy.model.service import Route
+from dfproxy.model.service import Route, ServerTls
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Revision, ServerAddress, server_names
 
@@ -73,7 +73,7 @@ def render(
         yield f"    default_backend {named[_key(default)]}\n"
     for route in listed:
         found = () if route.service.name in quarantined else servers(*_key(route))
-        yield _backend(route, named[_key(route)], found, steps)
+        yield _backend(settings, route, named[_key(route)], found, steps)
 
 
 def _key(route: Route) -> tuple[str, int]:
@@ -194,7 +194,7 @@ def _acls(match: Match, stem: str) -> Iterator[tuple[str, bool, list[str] | str]
         yield f"user_agent_{stem}", False, acl_lines(f"user_agent_{stem}", match.user_agents)
 
 
-def _backend(route: Route, name: str, servers: Sequence[ServerAddress], steps: StepsText) -> str:
+def _backend(settings: Settings, route: Route, name: str, servers: Sequence[ServerAddress], steps: StepsText) -> str:
     destination, service = route.destination, route.service
     lines = ["", f"backend {name}", *balance_lines(service.balance)]
     if destination.server_timeout_s is not None:
@@ -202,6 +202,10 @@ def _backend(route: Route, name: str, servers: Sequence[ServerAddress], steps: S
     if destination.tunnel_timeout_s is not None:
         lines.append(f"timeout tunnel {milliseconds(destination.tunnel_timeout_s)}")
     lines += steps.backend(route)
+    secured = ""
+    if destination.tls is not None:
+        said, secured = _server_tls(destination.tls, settings)
+        lines += said
     names = Names()
     for number, (wanted, server) in enumerate(zip(server_names(service.name, servers), servers)):
         called = names.take(wanted)
@@ -210,10 +214,39 @@ def _backend(route: Route, name: str, servers: Sequence[ServerAddress], steps: S
         if address is None:
             lines.append(f"# server {called} {comment(server.host)}: HAProxy would ask for this name when it starts")
         else:
-            lines.append(f"server {called} {address}{weight}{steps.cookie(route, server, number)}")
+            lines.append(f"server {called} {address}{weight}{secured}{steps.cookie(route, server, number)}")
     if not servers:
         lines.append("# no servers: 503")
     return "\n".join(line if line.startswith("backend") or not line else f"    {line}" for line in lines) + "\n"
+
+
+def _server_tls(tls: ServerTls, settings: Settings) -> tuple[list[str], str]:
+    """
+    Lines before the servers, and what follows the address of each. A name that HAProxy cannot verify as we do matches
+    no certificate there: it fails, where without `verifyhost` it would believe any.
+    """
+    lines: list[str] = []
+    words = ["ssl", "verify", "required" if tls.verify else "none"]
+    if tls.verify:
+        words += ["ca-file", os.path.join(settings.certs_dir, tls.ca) if tls.ca else "@system-ca"]
+    name = tls.server_name.rstrip(".")
+    if name and not _is_address(name):
+        words += ["sni", f"str({name})"]
+    elif tls.verify:
+        lines.append(f"# HAProxy cannot verify an IP address ({comment(name)}): no connection is had")
+    if tls.verify:
+        words += ["verifyhost", name]
+    if tls.certificate:
+        words += ["crt", os.path.join(settings.certs_dir, tls.certificate)]
+    return lines, "".join(f" {word(each)}" for each in words)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _address(server: ServerAddress) -> str | None:

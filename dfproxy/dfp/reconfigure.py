@@ -22,6 +22,7 @@ from dfproxy.dfp.given import Given, Value, flag, integer, items
 from dfproxy.dfp.parameters import BY_NAME, LIST_ITEMS, Parameter
 from dfproxy.dfp.pathtype import path_criterion, path_patterns
 from dfproxy.dfp.reading import DIGEST, Reading
+from dfproxy.dfp.servertls import server_tls
 from dfproxy.dfp.steps import StepsReader
 from dfproxy.errors import InvalidBalance, InvalidService, Problem
 from dfproxy.model.match import Condition, HostPattern, Match, PathPattern
@@ -284,15 +285,17 @@ class _Reader:
         endpoints = self.endpoints(index)
         port = self.port(index) or (endpoints[0].port if endpoints else 0)
         self.check_mandatory(index, port)
+        host = self.host(index) or name
         return Destination(
             index,
             port,
             self.match(index),
-            self.host(index) or name,
+            host,
             f"{order_name}-be{port}_{index}",
             endpoints,
             self.seconds("timeoutServer", index),
             self.seconds("timeoutTunnel", index),
+            tls=server_tls(self, index, host) if self.modes[index] == "http" else None,
         )
 
     def secure(self, plain: Destination, port: int, order_name: str, steps: StepsReader) -> Destination:

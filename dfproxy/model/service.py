@@ -51,6 +51,25 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerTls:
+    """
+    TLS with the servers of a destination.
+
+    Attributes:
+        verify: their certificates have to prove `server_name`.
+        server_name: asked for (SNI) and verified, a name or an IP address; empty, without `verify` only: none.
+        ca: file of the authorities that are believed, in the folder of certificates unless it has one; empty: the
+            system's.
+        certificate: file of the certificate that we show, likewise; empty: none.
+    """
+
+    verify: bool = True
+    server_name: str = ""
+    ca: str = ""
+    certificate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     """
     One way into a service: a match, and the servers behind it.
@@ -66,6 +85,7 @@ class Destination:
         server_timeout_s: how long the server may be silent, in seconds; None: the general limit.
         tunnel_timeout_s: how long an upgraded connection may be idle, in seconds; None: the general limit.
         steps: what it does to requests and answers; None: nothing.
+        tls: how its servers are spoken to; None: plainly.
     """
 
     index: int
@@ -77,6 +97,7 @@ class Destination:
     server_timeout_s: float | None = None
     tunnel_timeout_s: float | None = None
     steps: Steps | None = None
+    tls: ServerTls | None = None
 
     @property
     def place(self) -> tuple[int, int]:

@@ -1,5 +1,5 @@
 """
-From an address to a connected transport, with a time limit; plain TCP.
+From an address to a connected transport, with a time limit; plain TCP, or TLS with a server that is verified.
 
 One attempt each; whether to try again, and where, is decided in `dfproxy.exchange.retry`.
 
@@ -9,17 +9,26 @@ Source: HAProxy `timeout connect`; DFP `TIMEOUT_CONNECT`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from ssl import SSLCertVerificationError, SSLError
+from typing import Any, Protocol
 
 from twisted.internet.error import TimeoutError as ConnectTimeoutError
 from twisted.internet.interfaces import IAddress, IConnector, IReactorTCP
 from twisted.internet.protocol import ClientFactory
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from dfproxy.deadlines import Deadlines
 from dfproxy.model.settings import Limits
 from dfproxy.upstream.http1 import ServerConnection
-from dfproxy.upstream.live import LiveServer
+from dfproxy.upstream.live import LiveServer, Tls
+
+log = Logger()
+
+COMPLAIN_S = 60.0
+"""
+How often failures of TLS are logged for a destination, in seconds: each request would make one.
+"""
 
 
 class ConnectionWaiter(Protocol):
@@ -84,11 +93,83 @@ class _Attempt(ClientFactory):
         self._waiter.connected(connection)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        self._failed(reason.check(ConnectTimeoutError) is not None)
+
+    def _failed(self, timed_out: bool) -> None:
         server = self._server
         server.connecting.remove(self)
         server.connect_errors += 1
         server.backend.connect_failed(server)
-        self._waiter.connect_failed(server, reason.check(ConnectTimeoutError) is not None)
+        self._waiter.connect_failed(server, timed_out)
+
+
+class _SecureAttempt(_Attempt):
+    """
+    One attempt to connect with TLS: it fails if the server does not prove its name.
+    """
+
+    def __init__(self, connector: Connector, server: LiveServer, waiter: ConnectionWaiter, tls: Tls) -> None:
+        super().__init__(connector, server, waiter)
+        self._tls = tls
+
+    def begin(self, reactor: Any) -> None:
+        """
+        Start to connect.
+
+        Args:
+            reactor: of dfproxy; no other has `connectTLS`.
+        """
+        server, tls = self._server, self._tls
+        session = None if server.handshaken is None else server.handshaken.session
+        server.connecting.append(self)
+        connecting = reactor.connectTLS(
+            server.host, server.port, self, tls.handshake(session), tls.sni, self._connector.limits.connect_timeout_s
+        )
+        self._stop = connecting.stopConnecting if self in server.connecting else None
+
+    def buildProtocol(self, addr: IAddress | None) -> ServerConnection:
+        connection = super().buildProtocol(addr)
+        connection.tls = self._tls
+        return connection
+
+    def _made(self, connection: ServerConnection) -> None:
+        server = self._server
+        handshaken: Any = connection.transport.getHandle()
+        reason = self._tls.mismatch(handshaken.getpeercert(True))
+        if reason:
+            connection.give_up()
+            self._complain(reason)
+            self._failed(timed_out=False)
+            return
+        if self._tls is server.backend.tls:
+            server.handshaken = handshaken
+        super()._made(connection)
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        self._server.handshaken = None
+        problem = reason.value
+        if isinstance(problem, SSLCertVerificationError):
+            self._complain(f"its certificate is not believed: {problem.verify_message}")
+        elif isinstance(problem, SSLError):
+            self._complain(str(getattr(problem, "reason", None) or problem).replace("_", " ").lower())
+        super().clientConnectionFailed(connector, reason)
+
+    def _complain(self, reason: str) -> None:
+        tls, server, now = self._tls, self._server, self._connector.deadlines.now
+        backend = server.backend
+        if backend.tls_complained_at is not None and now - backend.tls_complained_at < COMPLAIN_S:
+            return
+        backend.tls_complained_at = now
+        log.warn(
+            "TLS with server {server} ({host}:{port}) of {backend}{asked} failed: {reason}; "
+            "further failures are not logged for a minute",
+            server=server.name,
+            host=server.host,
+            port=server.port,
+            backend=backend.destination.backend_name,
+            asked=f", asked for as {tls.sni}," if tls.sni else "",
+            reason=reason,
+        )
 
 
 class _Trial:
@@ -122,7 +203,9 @@ class Connector:
         """
         Connect to a server and tell the waiter; later, or at once where the reactor does so.
         """
-        _Attempt(self, server, waiter).begin(self._reactor)
+        tls = server.backend.tls
+        attempt = _Attempt(self, server, waiter) if tls is None else _SecureAttempt(self, server, waiter, tls)
+        attempt.begin(self._reactor)
 
     def try_connect(self, server: LiveServer) -> None:
         """

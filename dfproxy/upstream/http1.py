@@ -140,6 +140,7 @@ class ServerConnection(Protocol):
         watched: looked at by the wheel.
         writing_held: the server does not read, so we send no more for now.
         answers: complete ones that it has given.
+        tls: how the server was spoken to when it was made; None: plainly.
         ended_at: when the last one ended, in seconds of the wheel; -1.0: it was never kept.
     """
 
@@ -164,6 +165,7 @@ class ServerConnection(Protocol):
         "server",
         "state",
         "timeout_s",
+        "tls",
         "transport",
         "watched",
         "writing_held",
@@ -194,6 +196,7 @@ class ServerConnection(Protocol):
         self._interims = 0
         self.reading_held = False
         self.writing_held = False
+        self.tls: object = None
         self._unsent = 0
 
     # --- the exchange's side ---------------------------------------------------------------------------------
@@ -294,6 +297,9 @@ class ServerConnection(Protocol):
         now = self._deadlines.now
         if len(idle) >= self._limits.idle_upstreams and not self._is_needed(now) or not server.present:
             self._close()
+            return
+        if self.tls is not server.backend.tls:
+            self._close()  # servers are spoken to otherwise by now
             return
         self.state = _IDLE
         self.ended_at = now

@@ -50,6 +50,7 @@ class LiveServer(Tally):
         busiest: most exchanges at once since `busiest_since`: so many connections are worth keeping.
         keeps: it has been seen to keep connections that had given several answers.
         closes_early: it was seen to close a kept connection within a second of an answer, without saying so.
+        handshaken: TLS of the last connection (`ssl.SSLObject`), whose session the next one resumes; None: none.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class LiveServer(Tally):
         "closes_early",
         "connecting",
         "elsewhere",
+        "handshaken",
         "host",
         "idle",
         "keeps",
@@ -87,6 +89,7 @@ class LiveServer(Tally):
         self.keeps = False
         self.busiest = 0
         self.busiest_since = 0.0
+        self.handshaken: Any = None
 
     def __repr__(self) -> str:
         return f"<server {self.name} {self.host}:{self.port}>"
@@ -145,6 +148,24 @@ class RouteSteps(Protocol):
         """
 
 
+class Tls(Protocol):
+    """
+    How servers are spoken to with TLS (`dfproxy.tls.servers`).
+    """
+
+    sni: str
+
+    def handshake(self, session: Any, /) -> Any:
+        """
+        What the reactor needs for one connection.
+        """
+
+    def mismatch(self, certificate: bytes | None, /) -> str:
+        """
+        Why this certificate does not prove the name of the server; empty: it does, or it need not.
+        """
+
+
 class LiveBackend:
     """
     One destination while it runs: the target of its route.
@@ -168,6 +189,8 @@ class LiveBackend:
         ask: called when a connection failed: perhaps the servers are others by now; None: nobody to ask.
         server_timeout_s: own limit for a silent server, or None.
         tunnel_timeout_s: own limit for an idle tunnel, or None.
+        tls: how its servers are spoken to; None: plainly.
+        tls_complained_at: when a failure of that was last logged, in seconds of who logs it; None: never.
     """
 
     __slots__ = (
@@ -188,6 +211,8 @@ class LiveBackend:
         "steps",
         "taken",
         "tally",
+        "tls",
+        "tls_complained_at",
         "tunnel_timeout_s",
         "usable",
         "waiting",
@@ -212,16 +237,27 @@ class LiveBackend:
         self.tally = Tally()
         self.prefix = b""
         self.waiting: list[Waiter] = []
+        self.tls: Tls | None = None
+        self.tls_complained_at: float | None = None
         self.define(service, destination)
         self.use(balancer)
 
-    def define(self, service: Service, destination: Destination, steps: RouteSteps | None = None) -> None:
+    def define(
+        self, service: Service, destination: Destination, steps: RouteSteps | None = None, tls: Tls | None = None
+    ) -> None:
         """
         It is described by these values from now on.
 
         Args:
             steps: of the destination, compiled.
+            tls: of the destination, made. Another one than before: kept connections are closed.
         """
+        if tls is not self.tls:
+            self.tls = tls
+            self.tls_complained_at = None
+            for server in (*self.servers, *(kept for _, kept in self._departed.values())):
+                server.handshaken = None
+                server.let_go()
         self.steps = steps
         if hasattr(self, "balancer"):
             self._choose()

@@ -170,6 +170,20 @@ class UvReactor(AsyncioSelectorReactor):
         connector.connect()
         return connector
 
+    def connectTLS(
+        self, host: str, port: Any, factory: Any, context: Any, name: str, timeout: float = 30.0
+    ) -> Connector:
+        """
+        Connect with uvloop's TLS; as `connectSSL`, for who resumes sessions.
+
+        Args:
+            context: an `ssl.SSLContext`, or anything with its `wrap_bio`.
+            name: sent as SNI; "" sends none.
+        """
+        connector = Connector(host, port, factory, timeout, None, self, NamedContext(context, name))
+        connector.connect()
+        return connector
+
     # IReactorSocket
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: Any, factory: IProtocolFactory) -> Any:

@@ -7,6 +7,7 @@ Longer than most, but one thing: everything that may be asked of a data plane.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -20,7 +21,7 @@ from dfproxy.control.strategies import Strategies
 from dfproxy.errors import Refused
 from dfproxy.interfaces import IDataPlane
 from dfproxy.model.match import Condition, Match, PathPattern
-from dfproxy.model.service import Balance, Destination, Service
+from dfproxy.model.service import Balance, Destination, ServerTls, Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Change, Membership, Revision, ServerAddress
 from dfproxy.observe.cells import CELL_BYTES, CellDirectory, Cells
@@ -225,6 +226,27 @@ class ChangeTests(PlaneCase):
         )
         made.run(*self.asks("/a", Party("server", 0)))
         made.finish()
+
+    def test_tls_with_servers(self) -> None:
+        """
+        TLS with servers is made with the change: refused where it cannot be had, and where a file cannot be read.
+        """
+        plain = service("s", "/s")
+        secure = replace(plain, destinations=(replace(plain.destinations[0], tls=ServerTls(False)),))
+        missing = replace(plain, destinations=(replace(plain.destinations[0], tls=ServerTls(ca="/missing.pem")),))
+        self.assertIn("uv reactor", str(self.failureResultOf(self.plane.prepare(self.made.change(secure)), Refused)))
+        reactor: Any = self.made.reactor
+        reactor.connectTLS = None
+        refused = self.failureResultOf(self.plane.prepare(self.made.change(missing)), Refused)
+        self.assertIn("backendCa: /missing.pem cannot be read", str(refused))
+        self.made.apply(secure)
+        backend = self.made.target("/s")
+        assert backend is not None and backend.tls is not None
+        former = backend.tls
+        self.made.apply(secure)
+        self.assertIs(backend.tls, former)
+        self.made.apply(plain)
+        self.assertIsNone(backend.tls)
 
     def test_redefined(self) -> None:
         """

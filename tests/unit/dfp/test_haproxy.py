@@ -84,6 +84,27 @@ def text(
 
 
 class TextTests(SynchronousTestCase):
+    def test_tls_with_servers(self) -> None:
+        """
+        Servers that are spoken to with TLS: verified or not, by which authority and name, and what they are shown.
+        """
+        chosen = replace(SETTINGS, certs_dir="/certs")
+        for query, wanted in (
+            ("sslVerifyNone=true", "ssl verify none"),
+            ("backendTls=true", "ssl verify required ca-file @system-ca sni str(s) verifyhost s"),
+            (
+                "backendTls=true&backendServerName=n&backendCa=a.pem&backendCertificate=/x/c.pem",
+                "ssl verify required ca-file /certs/a.pem sni str(n) verifyhost n crt /x/c.pem",
+            ),
+            (
+                "backendTls=true&backendServerName=10.0.0.1",
+                "ssl verify required ca-file @system-ca verifyhost 10.0.0.1",
+            ),
+        ):
+            found = text(routes(f"serviceName=s&servicePath=/&port=1&{query}"), None, chosen)
+            self.assertIn(f"    server s 127.0.0.1:80 {wanted}", found.splitlines())
+            self.assertEqual("HAProxy cannot verify" in found, "10.0.0.1" in query)
+
     def test_names_like_dfp(self) -> None:
         """
         ACLs, rules and backends are called as in DFP, so that scripts which search the text find them.
@@ -301,12 +322,17 @@ class HAProxyTests(SynchronousTestCase):
 
     def test_tls(self) -> None:
         """
-        Listeners with certificates are accepted.
+        Listeners with certificates are accepted, and TLS with servers.
         """
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         (folder / "a.pem").write_bytes(known("demo.test").bundle)
         settings = replace(SETTINGS, certs_dir=str(folder), http2=False, tls=Tls(tickets=False))
         certificates = [certificate("a.pem")]
-        pieces = render(settings, routes(GO_DEMO), None, servers, Revision(), certificates=certificates)
+        found = routes(
+            f"{GO_DEMO}&sslVerifyNone=true",
+            "serviceName=s&servicePath=/&port=1&backendTls=true&backendCa=a.pem&backendCertificate=a.pem",
+            "serviceName=t&servicePath=/&port=1&backendTls=true&backendServerName=10.0.0.1",
+        )
+        pieces = render(settings, found, None, servers, Revision(), certificates=certificates)
         self.check("".join(pieces))

@@ -37,6 +37,7 @@ class TableTests(SynchronousTestCase):
         Every parameter that DFP knows is in the table, and beside them only ours.
         """
         ours = {"balance", "endpoints", "condition", "stickyValue"}
+        ours |= {"backendTls", "backendCa", "backendServerName", "backendCertificate"}
         self.assertEqual({row.name for row in TABLE}, set(DOCUMENTED_BY_DFP) | ours)
 
     def test_no_two_are_one(self) -> None:
@@ -89,6 +90,6 @@ class TableTests(SynchronousTestCase):
         """
         page = "\n".join(markdown())
         now, later = page.split("## Of each destination, later")
-        self.assertIn("`sslVerifyNone`", later)
+        self.assertIn("`checkTcp`", later)
         self.assertNotIn("`pathType` |", later)
         self.assertIn("`pathType` |", now)

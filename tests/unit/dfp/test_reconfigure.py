@@ -304,7 +304,7 @@ class RefusedTests(SynchronousTestCase):
             query = f"{GOOD}&{row.name}={samples[row.kind]}"
             found = {p.parameter: p for p in self.assertRaises(InvalidService, reading, query).problems}
             self.assertIn("not supported yet", found[row.name].reason)
-        self.refused(f"{GOOD}&SSLVERIFYNONE=true", "SSLVERIFYNONE")
+        self.refused(f"{GOOD}&BACKENDEXTRA=x", "BACKENDEXTRA")
 
     def test_other_instance(self) -> None:
         """
@@ -353,9 +353,9 @@ class RefusedTests(SynchronousTestCase):
         A value without index that every destination overrides has no effect; one that holds somewhere has.
         """
         both = "serviceName=s&servicePath.1=/1&port.1=1&servicePath.2=/2&port.2=2"
-        both += "&sslVerifyNone=true&sslVerifyNone.1=false"
-        self.refused(both, "sslVerifyNone")
-        self.assertIsNotNone(reading(f"{both}&sslVerifyNone.2=false").service)
+        both += "&reqMode=tcp&srcPort.1=1&srcPort.2=2&checkTcp=true&checkTcp.1=false"
+        self.refused(both, "reqMode", "checkTcp")
+        self.refused(f"{both}&checkTcp.2=false", "reqMode")
 
     def test_secrets_are_not_echoed(self) -> None:
         """
@@ -489,8 +489,8 @@ class RefusedTests(SynchronousTestCase):
         All that is wrong is told in one answer, each thing once.
         """
         query = "serviceName=a b&servicePath.1=/&port.1=x&servicePath.2=/&timeoutServer=x&pathType=y"
-        query += "&httpsRedirectCode=200&setReqHeader=X&sslVerifyNone=true"
-        wrong = ("timeoutServer", "pathType", "httpsRedirectCode", "setReqHeader", "sslVerifyNone")
+        query += "&httpsRedirectCode=200&setReqHeader=X&backendCa=x"
+        wrong = ("timeoutServer", "pathType", "httpsRedirectCode", "setReqHeader", "backendCa")
         self.refused(query, "serviceName", "port.1", "port.2", *wrong)
 
 

@@ -4,16 +4,62 @@ Connecting: one attempt, its limit, and who is told.
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
+from twisted.internet.error import ConnectionRefusedError
+from twisted.logger import formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.deadlines import Deadlines
 from dfproxy.model.settings import Limits
-from dfproxy.upstream.connector import Connector
+from dfproxy.upstream.connector import COMPLAIN_S, Connector
 from dfproxy.upstream.http1 import ServerConnection, State
 from dfproxy.upstream.live import LiveServer
-from tests.dialogue import HOSTS, Dialogue, Memory
+from tests.dialogue import HOSTS, Dialogue, Memory, UvWire
+
+
+class Session:
+    """
+    A connection's TLS, as far as it is looked at.
+    """
+
+    def __init__(self, certificate: bytes) -> None:
+        self.session = f"session of {certificate.decode()}"
+        self._certificate = certificate
+
+    def getpeercert(self, binary: bool) -> bytes:
+        return self._certificate
+
+
+class SecureWire(UvWire):
+    """
+    A transport with TLS.
+    """
+
+    shown = b"good"
+
+    def getHandle(self) -> Any:
+        return Session(type(self).shown)
+
+
+class Believing:
+    """
+    TLS with servers that show `good`.
+    """
+
+    sni = "a.test"
+
+    def __init__(self) -> None:
+        self.sessions: list[Any] = []
+
+    def handshake(self, session: Any) -> Any:
+        self.sessions.append(session)
+        return self
+
+    def mismatch(self, certificate: bytes | None) -> str:
+        return "" if certificate == b"good" else "it is another"
 
 
 class Waits:
@@ -113,3 +159,113 @@ class ConnectorTests(SynchronousTestCase):
         self.assertEqual(self.server.connecting, [])
         self.reactor.wait(10.0)
         self.assertEqual(len(self.waiter.told), 1)
+
+
+class SecureTests(SynchronousTestCase):
+    """
+    Connecting with TLS, on transports in memory.
+    """
+
+    def setUp(self) -> None:
+        class Shown(SecureWire):
+            pass
+
+        self.wire = Shown
+        self.dialogue = Dialogue(wire=Shown)
+        self.dialogue.traffic.deadlines.stop()
+        self.reactor: Any = self.dialogue.reactor
+        self.asked: list[Any] = []
+        self.reactor.connectTLS = self.connect_tls
+        self.deadlines = Deadlines(self.reactor)
+        self.deadlines.start()
+        self.addCleanup(self.deadlines.stop)
+        self.connector = Connector(self.reactor, Limits(connect_timeout_s=3.0), self.deadlines)
+        assert self.dialogue.backend is not None
+        self.backend = self.dialogue.backend
+        self.server = self.backend.servers[0]
+        self.waiter = Waits()
+        self.tls = Believing()
+        self.define(self.tls)
+        self.said: list[str] = []
+        globalLogPublisher.addObserver(self.hear)
+        self.addCleanup(globalLogPublisher.removeObserver, self.hear)
+
+    def hear(self, event: dict[str, Any]) -> None:
+        if event.get("log_namespace") == "dfproxy.upstream.connector":
+            self.said.append(formatEvent(event))
+
+    def define(self, tls: Any) -> None:
+        self.backend.define(self.backend.service, self.backend.destination, None, tls)
+
+    def connect_tls(self, host: str, port: int, factory: Any, context: Any, name: str, timeout: float) -> object:
+        self.asked.append((host, port, context, name, timeout))
+        return self.reactor.connectTCP(host, port, factory, timeout)
+
+    def connect(self) -> Any:
+        self.connector.connect(self.server, self.waiter)
+        self.reactor.settle()
+        return self.waiter.told[-1]
+
+    def test_proven(self) -> None:
+        """
+        A server that proves its name is connected to; its session is what the next connection resumes.
+        """
+        self.assertIs(type(self.connect()), ServerConnection)
+        self.connect()
+        self.assertEqual(self.asked[0], (self.server.host, self.server.port, self.tls, "a.test", 3.0))
+        self.assertEqual(self.tls.sessions, [None, "session of good"])
+        self.assertEqual((self.server.connections, self.server.connect_errors), (2, 0))
+
+    def test_not_proven(self) -> None:
+        """
+        One that does not is a failure to connect: the connection is cut, counted and logged, but not each time.
+        """
+        self.wire.shown = b"bad"
+        self.assertEqual(self.connect(), (self.server, False))
+        self.assertEqual((self.server.connections, self.server.connect_errors, self.server.connecting), (0, 1, []))
+        self.assertEqual(self.reactor.connections[-1].protocol.state, State.OVER)
+        self.connect()
+        (line,) = self.said
+        self.assertIn("asked for as a.test", line)
+        self.assertIn("it is another", line)
+        self.reactor.wait(COMPLAIN_S + 1)
+        self.connect()
+        self.assertEqual(len(self.said), 2)
+        self.assertEqual(self.tls.sessions, [None] * 3)
+
+    def test_not_believed(self) -> None:
+        """
+        What OpenSSL says of a chain or a handshake is logged; of a refused connection nothing is.
+        """
+        problem = ssl.SSLCertVerificationError(1, "x")
+        problem.verify_message = "self-signed certificate"
+        for reason, logged in (
+            (ConnectionRefusedError(), []),
+            (problem, ["its certificate is not believed: self-signed certificate"]),
+            (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), ["wrong version number"]),
+        ):
+            self.define(self.tls)
+            self.connector.connect(self.server, self.waiter)
+            attempt: Any = self.server.connecting[-1]
+            attempt.clientConnectionFailed(None, Failure(reason))
+            self.assertEqual(self.waiter.told[-1], (self.server, False))
+            self.assertEqual([line.split("failed: ")[1].split(";")[0].split("] ")[-1] for line in self.said], logged)
+            self.said.clear()
+            self.define(None)
+
+    def test_otherwise_by_now(self) -> None:
+        """
+        When servers are spoken to otherwise from now on, kept connections are closed, and one in use is not kept; no
+        session is resumed.
+        """
+        kept, used = self.connect(), self.connect()
+        kept.keep()
+        self.assertEqual(self.server.idle, [kept])
+        other = Believing()
+        self.define(other)
+        self.assertEqual(self.server.idle, [])
+        used.keep()
+        self.assertEqual(self.server.idle, [])
+        self.connect().keep()
+        self.assertEqual(len(self.server.idle), 1)
+        self.assertEqual(other.sessions, [None])

@@ -104,6 +104,24 @@ class TLSTests(UvTestCase):
         self.wait(self.client.made)
         self.wait(self.server.made)
 
+    def test_something_with_its_wrap_bio(self) -> None:
+        """
+        `connectTLS` takes what wraps a connection as a context does, and asks for no name where none is given.
+        """
+        context, asked = self.client_context, []
+        context.check_hostname = False
+
+        class Wrapping:
+            def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
+                asked.append(named["server_hostname"])
+                return context.wrap_bio(*arguments, **named)
+
+        port = self.listen(self.server_context)
+        self.reactor.connectTLS(HERE, port.getHost().port, Giving(self.client), Wrapping(), "", 5.0)
+        self.wait(self.client.made)
+        self.assertEqual(asked, [None])
+        self.assertTrue(self.client.transport.secured)
+
     def test_uvloops(self) -> None:
         """
         An SSLContext gives uvloop's TLS: bytes both ways by its own write, certificate and ALPN as Twisted shows them.
