@@ -33,6 +33,7 @@ from dfproxy.transport import Stream
 from dfproxy.upstream.http1 import ServerConnection
 from dfproxy.wire.framing import CHUNKED, ChunkedDecoder, ChunkError, chunk
 from dfproxy.wire.h1 import RequestHead, ResponseHead, request_head, trailer_fields
+from dfproxy.wire.proxyprotocol import Announcement
 
 LINGER_S = 2.0
 """
@@ -151,6 +152,8 @@ class Http1Session(Protocol):
     Attributes:
         state: what it is in.
         secure: the client speaks TLS; set before the connection is made, by `dfproxy.frontend.secure`.
+        announced: whose connection it is, where a proxy in front of us says so; set likewise, by
+            `dfproxy.frontend.announced`.
         deadline: when it takes too long (`Expiring`).
         watched: looked at by the wheel.
     """
@@ -189,6 +192,7 @@ class Http1Session(Protocol):
 
     transport: Stream  # type: ignore[assignment]  # what we use of it
     secure = False
+    announced: Announcement | None = None
 
     def __init__(self, frontend: Frontend) -> None:
         traffic = frontend.traffic
@@ -231,6 +235,10 @@ class Http1Session(Protocol):
         self._client_host = getattr(peer, "host", "")
         self._client_port = getattr(peer, "port", 0)
         self._local_port = getattr(here, "port", 0)
+        if self.announced is not None:
+            announced = self.announced
+            self._client_host, self._client_port = announced.host, announced.port
+            self._local_port = announced.local_port
         self._forwarded = b"X-Forwarded-For: %b\r\n\r\n" % self._client_host.encode("ascii", "replace")
         if self.secure:
             self._forwarded = b"X-Forwarded-Proto: https\r\n" + self._forwarded  # beside one that came (contract 4.6)

@@ -30,6 +30,7 @@ from dfproxy.wire.h2fields import FieldReader, FieldWriter
 from dfproxy.wire.h2frames import NO_ERROR
 from dfproxy.wire.h2sending import ConnectionFault
 from dfproxy.wire.hpack import Field
+from dfproxy.wire.proxyprotocol import Announcement
 
 WITHHELD_BYTES = 1 << 22
 """
@@ -88,6 +89,7 @@ class Http2Session(Protocol):
 
     Attributes:
         side: the protocol.
+        announced: as of `Http1Session`.
         waiting: streams with something to send that a window or the connection does not take, by number, in order.
         blocked: the client does not read.
         deadline: when it takes too long (`Expiring`).
@@ -128,6 +130,7 @@ class Http2Session(Protocol):
     )
 
     transport: Stream  # type: ignore[assignment]  # what we use of it
+    announced: Announcement | None = None
 
     def __init__(self, frontend: Frontend, shared: Http2, forwarded: bytes) -> None:
         traffic = frontend.traffic
@@ -173,6 +176,10 @@ class Http2Session(Protocol):
         self._client_host = getattr(peer, "host", "")
         self._client_port = getattr(peer, "port", 0)
         self._local_port = getattr(here, "port", 0)
+        if self.announced is not None:
+            announced = self.announced
+            self._client_host, self._client_port = announced.host, announced.port
+            self._local_port = announced.local_port
         self._secure = bool(getattr(transport, "secured", False))
         transport.registerProducer(self, True)
         self._idle_since = self._traffic.clock.seconds()

@@ -24,6 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from dfproxy.errors import InvalidSettings, Problem
+from dfproxy.frontend.announced import AnnouncedPort, serves
 from dfproxy.model.listener import Listener
 
 log = Logger()
@@ -112,8 +113,8 @@ class Listeners:
             InvalidSettings: it cannot be bound; says which and why.
         """
         try:
-            if listener.tls:
-                port = self._bind_for_tls(listener)
+            if listener.tls or listener.announced:
+                port = self._bind_here(listener)
             else:
                 port = self._reactor.listenTCP(
                     listener.port, self._factory, backlog=BACKLOG, interface=listener.address
@@ -163,13 +164,23 @@ class Listeners:
         """
         family = AF_INET6 if ":" in listener.address else AF_INET
         port: IListeningPort
+        if listener.announced:
+            secured = listener.tls and self._context is not None
+            give = serves(
+                self._reactor,
+                self._secure_factory if secured else self._factory,
+                self._context if secured else None,
+            )
+            listening = socket(family, SOCK_STREAM, fileno=os.dup(descriptor))
+            port = AnnouncedPort(self._reactor, listening, give)  # type: ignore[assignment]  # what we use of a port
+            return port
         if listener.tls and self._context is not None:
             port = self._reactor.adoptTLSPort(descriptor, family, self._secure_factory, self._context)
         else:
             port = self._reactor.adoptStreamPort(descriptor, family, self._factory)
         return port
 
-    def _bind_for_tls(self, listener: Listener) -> IListeningPort:
+    def _bind_here(self, listener: Listener) -> IListeningPort:
         """
         Opened here, since a socket that the reactor has opened is shut down, for all, when its port stops.
         """
@@ -178,7 +189,7 @@ class Listeners:
             opened.bind((listener.address, listener.port))
             opened.listen(BACKLOG)
             port = self._accept_on(opened.fileno(), listener)
-        if self._context is None:
+        if listener.tls and self._context is None:
             self._plain[port] = listener
         return port
 

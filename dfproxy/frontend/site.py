@@ -88,6 +88,7 @@ class ProxySite(Site):
             return False
         forwarded, transport = session.leave(), session.transport
         successor = Http2Session(asked or self, self.http2, forwarded)
+        successor.announced = session.announced
         self.sessions_open.discard(session)
         self.sessions_open.add(successor)
         hand_over(transport, successor)

@@ -25,3 +25,10 @@ class Listener:
     port: int
     tls: bool = False
     options: tuple[str, ...] = ()
+
+    @property
+    def announced(self) -> bool:
+        """
+        Each connection begins with a header of the PROXY protocol.
+        """
+        return "accept-proxy" in self.options

@@ -146,7 +146,9 @@ class Port(tcp.Port):
         return transport
 
 
-def adopt_connection(reactor: Reactor, descriptor: int, family: int, factory: IProtocolFactory) -> Accepted:
+def adopt_connection(
+    reactor: Reactor, descriptor: int, family: int, factory: IProtocolFactory, context: SSLContext | None = None
+) -> Accepted:
     """
     Serve a connection that was accepted elsewhere.
 
@@ -154,7 +156,8 @@ def adopt_connection(reactor: Reactor, descriptor: int, family: int, factory: IP
         reactor: on whose loop.
         descriptor: a connected stream socket; duplicated, the caller closes his.
         family: AF_INET or AF_INET6.
-        factory: asked for the protocol in the next turn of the loop.
+        factory: asked for the protocol in the next turn of the loop, with TLS after the handshake.
+        context: of uvloop's TLS; None: it is plain.
 
     Returns:
         The transport; not connected before the next turn of the loop.
@@ -162,6 +165,18 @@ def adopt_connection(reactor: Reactor, descriptor: int, family: int, factory: IP
     connection = socket.fromfd(descriptor, family, socket.SOCK_STREAM)
     transport = Accepted(reactor)
     transport.factory = factory
+    if context is not None:
+        Steps(
+            reactor.loop.connect_accepted_socket(
+                lambda: transport,
+                connection,
+                ssl=context,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+                ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+            ),
+            lambda problem: None,  # a failed handshake, of which an own port says nothing either
+        )
+        return transport
     Steps(
         reactor.loop.connect_accepted_socket(lambda: transport, connection),
         lambda problem: log.warn("A connection could not be adopted: {problem}", problem=problem),

@@ -216,6 +216,14 @@ class UvReactor(AsyncioSelectorReactor):
             return super().adoptStreamConnection(fileDescriptor, addressFamily, factory)  # type: ignore[no-untyped-call]  # Twisted's is untyped
         return adopt_connection(self, fileDescriptor, addressFamily, factory)
 
+    def adoptTLSConnection(
+        self, fileDescriptor: int, addressFamily: Any, factory: IProtocolFactory, context: SSLContext
+    ) -> Any:
+        """
+        Serve a connection that was accepted elsewhere, with uvloop's TLS; duplicated, the caller closes his.
+        """
+        return adopt_connection(self, fileDescriptor, addressFamily, factory, context)
+
     # IReactorFDSet
 
     def removeAll(self) -> list[Any]:

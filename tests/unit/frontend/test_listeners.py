@@ -144,6 +144,10 @@ class TlsReactor:
         self.contexts.append(context)
         return reactor.adoptStreamPort(descriptor, family, factory)
 
+    def adoptTLSConnection(self, descriptor: int, family: int, factory: Any, context: object) -> Any:
+        self.contexts.append(context)
+        return reactor.adoptStreamConnection(descriptor, family, factory)
+
 
 class SecureTests(ListenersTests):
     """
@@ -197,6 +201,29 @@ class SecureTests(ListenersTests):
         yield self.listeners.release(2)
         yield self.listeners.stop()
         self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", own), 2)
+
+    @inlineCallbacks
+    def test_announced(self) -> Any:
+        """
+        Where connections are announced they are served once their header has come, and with TLS from then on, too.
+        """
+        listener = Listener("127.0.0.1", 0, tls=True, options=("accept-proxy",))
+        port = self.listeners.bind(listener).getHost().port
+        held = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(held.close)
+        self.listeners.adopt(Slot(1, listener), os.dup(held.fileno()))
+        for wanted in (b"hello", b"secure"):
+            for each in (port, held.getsockname()[1]):
+                client = yield self.connect(each)
+                word = client.word
+                client.transport.write(b"PROXY ")
+                yield deferLater(reactor, 0.01)
+                self.assertFalse(word.called)
+                client.transport.write(b"UNKNOWN\r\n")
+                said = yield word
+                self.assertEqual(said, wanted)
+            self.listeners.secure(self)  # type: ignore[arg-type]  # stands for a context
+        self.assertEqual(self.tls.contexts, [self, self])
 
     def test_released_before(self) -> None:
         """

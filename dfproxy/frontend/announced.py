@@ -1,0 +1,247 @@
+"""
+Accepts connections that begin with a header of the PROXY protocol, and reads just that header.
+
+The bytes behind it stay in the kernel until whoever serves the connection reads them: TLS must find its first byte. So
+connections are accepted here, looked at without taking (MSG_PEEK), and then given to the reactor.
+
+Source: HAProxy `bind ... accept-proxy`: the header is required, and first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from errno import EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE
+from socket import IPPROTO_TCP, MSG_PEEK, SO_RCVLOWAT, SOL_SOCKET, TCP_NODELAY, socket
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from dfproxy.wire.proxyprotocol import V2_BYTES, Announcement, InvalidHeader, read_header
+
+log = Logger()
+
+HEADER_S = 10.0
+"""
+How long a header may take, in seconds; as long as a handshake.
+"""
+
+AT_ONCE = 64
+"""
+Connections accepted in one go, before others get their turn.
+"""
+
+PAUSE_S = 0.5
+"""
+How long nothing is accepted when there is no descriptor left, in seconds.
+"""
+
+Give = Callable[[socket, Announcement], None]
+
+
+@implementer(IReadDescriptor)
+class AnnouncedPort:
+    """
+    A listening socket whose connections are announced.
+
+    Args:
+        reactor: watches descriptors (`IReactorFDSet`) and tells the time.
+        listening: listens; ours from now on.
+        give: serves a connection from the first byte behind its header on; the socket is closed afterwards, so a
+            duplicate is to be made.
+    """
+
+    def __init__(self, reactor: Any, listening: socket, give: Give) -> None:
+        self.reactor = reactor
+        self.give = give
+        self.pending: set[Pending] = set()
+        self._listening = listening
+        self._later: Any = None
+        host, port = listening.getsockname()[:2]
+        self._host = (IPv6Address if ":" in host else IPv4Address)("TCP", host, port)
+        listening.setblocking(False)
+        reactor.addReader(self)
+
+    def fileno(self) -> int:
+        return self._listening.fileno()
+
+    def getHost(self) -> Any:
+        """
+        Where it listens.
+        """
+        return self._host
+
+    def logPrefix(self) -> str:
+        return "announced"
+
+    def doRead(self) -> None:
+        """
+        Accept what waits.
+        """
+        for _ in range(AT_ONCE):
+            try:
+                connection, _address = self._listening.accept()
+            except OSError as error:
+                if error.errno in (EMFILE, ENFILE):
+                    self.reactor.removeReader(self)
+                    self._later = self.reactor.callLater(PAUSE_S, self._go_on)
+                elif error.errno not in (EAGAIN, EINTR, ECONNABORTED):
+                    log.warn("a connection could not be accepted: {error}", error=error)
+                return
+            connection.setblocking(False)
+            connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            Pending(self, connection).doRead()
+
+    def _go_on(self) -> None:
+        self._later = None
+        self.reactor.addReader(self)
+
+    def stopListening(self) -> None:
+        """
+        Accept no more; what was accepted stays, for as long as a header may take.
+        """
+        if self._listening.fileno() < 0:
+            return
+        if self._later is not None:
+            self._later.cancel()
+        else:
+            self.reactor.removeReader(self)
+        self._listening.close()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The reactor has ended.
+        """
+        self.stopListening()
+
+
+@implementer(IReadDescriptor)
+class Pending:
+    """
+    A connection whose header is awaited.
+
+    Args:
+        port: that has accepted it.
+        connection: its socket.
+    """
+
+    def __init__(self, port: AnnouncedPort, connection: socket) -> None:
+        self._port = port
+        self._connection = connection
+        self._seen = -1
+        port.pending.add(self)
+        self._late = port.reactor.callLater(HEADER_S, self.close)
+        port.reactor.addReader(self)
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def logPrefix(self) -> str:
+        return "announced"
+
+    def doRead(self) -> None:
+        """
+        Look at what has come.
+        """
+        if self not in self._port.pending:
+            return
+        try:
+            data = self._connection.recv(V2_BYTES, MSG_PEEK)
+            if len(data) == self._seen or not data:
+                self.close()  # woken without news: the other side has ended
+                return
+            found = read_header(data)
+            if found is None:
+                # Not woken again before there is more than this.
+                self._seen = len(data)
+                self._connection.setsockopt(SOL_SOCKET, SO_RCVLOWAT, self._seen + 1)
+                return
+            announcement, length = found
+            self._connection.recv(length)
+            self._connection.setsockopt(SOL_SOCKET, SO_RCVLOWAT, 1)
+        except (BlockingIOError, InterruptedError):
+            return
+        except (OSError, InvalidHeader):
+            self.close()
+            return
+        self._leave()
+        try:
+            self._port.give(self._connection, announcement)
+        finally:
+            self._connection.close()
+
+    def close(self) -> None:
+        """
+        Refuse it.
+        """
+        self._leave()
+        self._connection.close()
+
+    def _leave(self) -> None:
+        port = self._port
+        if self in port.pending:
+            port.pending.discard(self)
+            port.reactor.removeReader(self)
+            if self._late.active():
+                self._late.cancel()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The reactor has ended, or does not like the descriptor.
+        """
+        self.close()
+
+
+class Announcing:
+    """
+    The factory of one announced connection: the session is told whose it is before it is connected.
+
+    Args:
+        factory: of sessions.
+        announcement: what the header said.
+    """
+
+    def __init__(self, factory: Any, announcement: Announcement) -> None:
+        self._factory = factory
+        self._announcement = announcement
+
+    def buildProtocol(self, addr: object) -> Any:
+        """
+        As `IProtocolFactory`.
+        """
+        session = self._factory.buildProtocol(addr)
+        if session is not None and self._announcement.host:
+            session.announced = self._announcement
+        return session
+
+    def doStart(self) -> None:
+        """
+        The factory has been started by its other listeners, or need not be.
+        """
+
+    def doStop(self) -> None:
+        """
+        Likewise.
+        """
+
+
+def serves(reactor: Any, factory: Any, context: Any = None) -> Give:
+    """
+    What `AnnouncedPort` gives its connections to.
+
+    Args:
+        factory: of sessions.
+        context: `ssl.SSLContext`; None: they are plain.
+    """
+
+    def give(connection: socket, announcement: Announcement) -> None:
+        announcing = Announcing(factory, announcement)
+        if context is None:
+            reactor.adoptStreamConnection(connection.fileno(), connection.family, announcing)
+        else:
+            reactor.adoptTLSConnection(connection.fileno(), connection.family, announcing, context)
+
+    return give
