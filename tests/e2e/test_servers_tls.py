@@ -5,6 +5,7 @@ TLS with real servers: who is believed, what they are shown, and what the log sa
 from __future__ import annotations
 
 import ssl
+import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ from typing import Any
 
 from tests.certificates import Pair, known, make
 from tests.e2e.backends import Backend, answering, echo
+from tests.e2e.proxy import free_port, until
 from tests.e2e.tls import TlsCase, common_name
 from tests.e2e.wire import Wire, digest, long_body
+from tests.requirements import require
 
 AUTHORITY = make("authority", authority=True)
 CLIENT = make("dfproxy.test", signer=AUTHORITY)
@@ -195,6 +198,37 @@ class ServersTests(TlsCase):
             received = digest(client.pieces(int(answer.get("content-length") or 0)))
             sending.join()
         self.assertEqual(received, wanted)
+
+    def test_openssl(self) -> None:
+        """
+        OpenSSL's own server is spoken to, verified, and shown our certificate, which it asks for.
+        """
+        (openssl,) = require("openssl")
+        pair = make("api.test", signer=AUTHORITY)
+        bundle, port = self.folder / ".server.pem", free_port()
+        bundle.write_bytes(pair.bundle)
+        authority = str(self.folder / ".ca.pem")
+        command = [openssl, "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(bundle), "-www", "-quiet"]
+        child = subprocess.Popen(
+            [*command, "-CAfile", authority, "-Verify", "1", "-verify_return_error"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            self.proxy.publish(
+                "s",
+                ("127.0.0.1", port),
+                backendTls="true",
+                backendCa=".ca.pem",
+                backendServerName="api.test",
+                backendCertificate=".client.pem",
+            )
+            answer = until(lambda: (got := self.proxy.get()).status == 200 and got)
+            self.assertIn(b"dfproxy.test", answer.body)
+        finally:
+            child.kill()
+            child.wait(10)
 
     def test_files_that_cannot_be_used(self) -> None:
         """
