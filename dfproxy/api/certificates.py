@@ -17,7 +17,7 @@ from dfproxy.api.access import Answer, CallQueue, body_of, parameters, refusal
 from dfproxy.api.control import Control
 from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, turn
 from dfproxy.api.request import Request, Verb
-from dfproxy.api.slices import Slices
+from dfproxy.api.slices import LongAnswer
 from dfproxy.errors import InvalidCertificate, NotReady, Refused, Superseded
 from dfproxy.model.certificate import Certificate
 
@@ -102,24 +102,12 @@ class Cert(Verb):
         return Answer(200, STORED)
 
 
-class Certs(Verb):
+class Certs(LongAnswer):
     """
     Lists the certificates of the folder, each with its whole chain. Those from secrets are left out, as with DFP.
     """
 
-    def __init__(self, control: Control, queue: CallQueue, slices: Slices) -> None:
-        super().__init__()
-        self._control = control
-        self._queue = queue
-        self._slices = slices
-
-    def render(self, request: Request) -> int:
-        """
-        The same for every method.
-        """
-        return self._queue.render(request, self._list)
-
-    async def _list(self, request: Request) -> None:
+    async def _answer(self, request: Request) -> None:
         control = self._control
         with_keys = await self._is_replica(request)
         held = [each for each in control.publisher.snapshot.certificates.values() if each.source == "folder"]

@@ -11,34 +11,22 @@ from functools import partial
 
 import msgspec
 
-from dfproxy.api.access import CallQueue, parameters
+from dfproxy.api.access import parameters
 from dfproxy.api.control import Control
-from dfproxy.api.request import Request, Verb
-from dfproxy.api.slices import Slices
+from dfproxy.api.request import Request
+from dfproxy.api.slices import LongAnswer
 from dfproxy.dfp import answers, haproxy
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Settings
 from dfproxy.tls.store import Order
 
 
-class Config(Verb):
+class Config(LongAnswer):
     """
     One consistent state, however long the answer takes.
     """
 
-    def __init__(self, control: Control, queue: CallQueue, slices: Slices) -> None:
-        super().__init__()
-        self._control = control
-        self._queue = queue
-        self._slices = slices
-
-    def render(self, request: Request) -> int:
-        """
-        The same for every method.
-        """
-        return self._queue.render(request, self._show)
-
-    async def _show(self, request: Request) -> None:
+    async def _answer(self, request: Request) -> None:
         control = self._control
         if parameters(request).value("type").lower() == "json":
             services = tuple(control.publisher.snapshot.services.values())

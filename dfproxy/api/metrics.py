@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from dfproxy.api.access import CallQueue
 from dfproxy.api.control import Control
 from dfproxy.api.request import Request, Verb
-from dfproxy.api.slices import Slices
+from dfproxy.api.slices import LongAnswer, Slices
 from dfproxy.observe.metrics import FIELDS
 from dfproxy.observe.prometheus import CONTENT_TYPE, HTTP_FRONTEND, Condition, Totals, exposition, gathered
 
@@ -112,24 +112,12 @@ class Metrics(Verb):
         )
 
 
-class Statistics(Verb):
+class Statistics(LongAnswer):
     """
     The counters as HAProxy's CSV, from our own numbers.
     """
 
-    def __init__(self, control: Control, queue: CallQueue, slices: Slices) -> None:
-        super().__init__()
-        self._control = control
-        self._queue = queue
-        self._slices = slices
-
-    def render(self, request: Request) -> int:
-        """
-        The same for every method.
-        """
-        return self._queue.render(request, self._send)
-
-    async def _send(self, request: Request) -> None:
+    async def _answer(self, request: Request) -> None:
         await self._slices.send(request, b"text/plain; charset=utf-8", csv(self._control.totals()))
 
 

@@ -16,7 +16,9 @@ from twisted.internet.task import CooperativeTask, Cooperator, SchedulerError, T
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from dfproxy.api.request import Request
+from dfproxy.api.access import CallQueue
+from dfproxy.api.control import Control
+from dfproxy.api.request import Request, Verb
 
 SLICE_S = 0.005
 """
@@ -186,3 +188,29 @@ class _Sending:
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
+
+
+class LongAnswer(Verb):
+    """
+    A verb whose answer may be long: it waits for its turn, and is sent in slices. Who extends it writes `_answer`.
+
+    Args:
+        control: the parts.
+        queue: where the calls wait.
+        slices: how answers are sent.
+    """
+
+    def __init__(self, control: Control, queue: CallQueue, slices: Slices) -> None:
+        super().__init__()
+        self._control = control
+        self._queue = queue
+        self._slices = slices
+
+    def render(self, request: Request) -> int:
+        """
+        The same for every method.
+        """
+        return self._queue.render(request, self._answer)
+
+    async def _answer(self, request: Request) -> None:
+        raise NotImplementedError  # each verb has its own

@@ -62,7 +62,7 @@ class Balancer:
         """
         The one method that a strategy must write.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say which server to pick")
+        raise NotImplementedError(f"{type(self).__name__} does not say which server to pick")  # an author's fault
 
     def taken(self, server: IServer) -> None:
         """

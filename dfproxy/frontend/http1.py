@@ -33,7 +33,7 @@ from dfproxy.transport import Stream
 from dfproxy.upstream.http1 import ServerConnection
 from dfproxy.wire.framing import CHUNKED, ChunkedDecoder, ChunkError, chunk
 from dfproxy.wire.h1 import RequestHead, ResponseHead, request_head, trailer_fields
-from dfproxy.wire.proxyprotocol import Announcement
+from dfproxy.wire.proxyprotocol import Announcement, ends_of
 
 LINGER_S = 2.0
 """
@@ -231,14 +231,7 @@ class Http1Session(Protocol):
         limits = getattr(transport, "setBufferLimits", None)
         if limits is not None:
             limits(self._limits.relay_buffer_bytes)
-        peer, here = transport.getPeer(), transport.getHost()
-        self._client_host = getattr(peer, "host", "")
-        self._client_port = getattr(peer, "port", 0)
-        self._local_port = getattr(here, "port", 0)
-        if self.announced is not None:
-            announced = self.announced
-            self._client_host, self._client_port = announced.host, announced.port
-            self._local_port = announced.local_port
+        self._client_host, self._client_port, self._local_port = ends_of(transport, self.announced)
         self._forwarded = b"X-Forwarded-For: %b\r\n\r\n" % self._client_host.encode("ascii", "replace")
         if self.secure:
             self._forwarded = b"X-Forwarded-Proto: https\r\n" + self._forwarded  # beside one that came (contract 4.6)

@@ -30,7 +30,7 @@ from dfproxy.wire.h2fields import FieldReader, FieldWriter
 from dfproxy.wire.h2frames import NO_ERROR
 from dfproxy.wire.h2sending import ConnectionFault
 from dfproxy.wire.hpack import Field
-from dfproxy.wire.proxyprotocol import Announcement
+from dfproxy.wire.proxyprotocol import Announcement, ends_of
 
 WITHHELD_BYTES = 1 << 22
 """
@@ -172,14 +172,7 @@ class Http2Session(Protocol):
         limits = getattr(transport, "setBufferLimits", None)
         if limits is not None:
             limits(self._limits.relay_buffer_bytes)
-        peer, here = transport.getPeer(), transport.getHost()
-        self._client_host = getattr(peer, "host", "")
-        self._client_port = getattr(peer, "port", 0)
-        self._local_port = getattr(here, "port", 0)
-        if self.announced is not None:
-            announced = self.announced
-            self._client_host, self._client_port = announced.host, announced.port
-            self._local_port = announced.local_port
+        self._client_host, self._client_port, self._local_port = ends_of(transport, self.announced)
         self._secure = bool(getattr(transport, "secured", False))
         transport.registerProducer(self, True)
         self._idle_since = self._traffic.clock.seconds()

@@ -181,7 +181,7 @@ class Securing(Sending):
             super()._open_writing()
 
     def _lost(self, reason: Failure) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # `Transport`, made of this, has it
 
     # ISSLTransport, INegotiated: uvloop's TLS. With Twisted's, `_newtls` puts others in their place.
 

@@ -82,7 +82,7 @@ class Transport(Securing):
         """
         Make the protocol of this connection; None refuses it.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # accepted and made connections ask different factories
 
     def log_name(self, prefix: str) -> str:
         """

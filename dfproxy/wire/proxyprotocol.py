@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import Any
 
 V1_BYTES = 107
 """
@@ -52,6 +53,23 @@ class Announcement:
     host: str = ""
     port: int = 0
     local_port: int = 0
+
+
+def ends_of(transport: Any, announced: Announcement | None) -> tuple[str, int, int]:
+    """
+    Whose connection this is: as it was announced, else as the transport has it.
+
+    Args:
+        transport: with `getPeer` and `getHost`.
+        announced: None: nobody said.
+
+    Returns:
+        IP address and port of the client, and the port that it connected to.
+    """
+    if announced is not None:
+        return announced.host, announced.port, announced.local_port
+    peer, here = transport.getPeer(), transport.getHost()
+    return getattr(peer, "host", ""), getattr(peer, "port", 0), getattr(here, "port", 0)
 
 
 def read_header(data: bytes) -> tuple[Announcement, int] | None:

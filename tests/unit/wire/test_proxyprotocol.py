@@ -9,9 +9,11 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.wire.proxyprotocol import V1_BYTES, V2_BYTES, Announcement, InvalidHeader, read_header
+from dfproxy.wire.proxyprotocol import V1_BYTES, V2_BYTES, Announcement, InvalidHeader, ends_of, read_header
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 PORTS = st.integers(0, 65535)
@@ -124,3 +126,17 @@ class BadTests(SynchronousTestCase):
             self.assertLess(len(beginning + rest), V2_BYTES)
         else:
             self.assertLessEqual(found[1], len(beginning + rest))
+
+
+class EndsTests(SynchronousTestCase):
+    """
+    `ends_of`.
+    """
+
+    def test_whose(self) -> None:
+        """
+        What was announced counts before what the transport has; without it, the transport's addresses do.
+        """
+        wire = StringTransport(IPv4Address("TCP", "192.0.2.9", 80), IPv4Address("TCP", "192.0.2.1", 4000))
+        self.assertEqual(ends_of(wire, None), ("192.0.2.1", 4000, 80))
+        self.assertEqual(ends_of(wire, Announcement("10.0.0.1", 5000, 443)), ("10.0.0.1", 5000, 443))
