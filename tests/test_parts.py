@@ -7,11 +7,13 @@ from __future__ import annotations
 import ast
 import os
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.requirements import require
 from tests.run import is_listed, read_results, read_skips
 
 UNIT_LIMIT_S = 60.0
@@ -143,3 +145,21 @@ class PartsTests(SynchronousTestCase):
             self.assertTrue(exists(name), name)
         for name in ("tests.nothing", f"{here}.Missing", f"{here}.PartsTests.test_missing"):
             self.assertFalse(exists(name), name)
+
+
+class MutantsTests(SynchronousTestCase):
+    """
+    tests/mutants, without running any: that takes minutes, a patch that went stale is seen here at once.
+    """
+
+    def test_each_applies(self) -> None:
+        """
+        Each deliberate fault still fits the code, letter by letter.
+        """
+        (patch,) = require("patch")
+        stale = []
+        for file in sorted((ROOT / "tests" / "mutants").glob("*.patch")):
+            command = (patch, "--strip=1", "--batch", "--forward", "--fuzz=0", "--dry-run", "--input", str(file))
+            if subprocess.run(command, cwd=ROOT, capture_output=True).returncode:
+                stale.append(file.name)
+        self.assertEqual(stale, [])
