@@ -34,6 +34,12 @@ Characters of their paths; HAProxy takes 2,048 in a line.
 """
 
 
+ANNOUNCED = ("", " send-proxy", " send-proxy-v2")
+"""
+What a server's line says of the PROXY protocol, by its version.
+"""
+
+
 def render(
     settings: Settings,
     routes: Iterable[tuple[Route, object]],
@@ -203,6 +209,7 @@ def _backend(settings: Settings, route: Route, name: str, servers: Sequence[Serv
         lines.append(f"timeout tunnel {milliseconds(destination.tunnel_timeout_s)}")
     lines += steps.backend(route)
     secured = ""
+    announced = ANNOUNCED[destination.announce]
     if destination.tls is not None:
         said, secured = _server_tls(destination.tls, settings)
         lines += said
@@ -214,7 +221,7 @@ def _backend(settings: Settings, route: Route, name: str, servers: Sequence[Serv
         if address is None:
             lines.append(f"# server {called} {comment(server.host)}: HAProxy would ask for this name when it starts")
         else:
-            lines.append(f"server {called} {address}{weight}{secured}{steps.cookie(route, server, number)}")
+            lines.append(f"server {called} {address}{weight}{secured}{announced}{steps.cookie(route, server, number)}")
     if not servers:
         lines.append("# no servers: 503")
     return "\n".join(line if line.startswith("backend") or not line else f"    {line}" for line in lines) + "\n"

@@ -22,7 +22,7 @@ from dfproxy.dfp.given import Given, Value, flag, integer, items
 from dfproxy.dfp.parameters import BY_NAME, LIST_ITEMS, Parameter
 from dfproxy.dfp.pathtype import path_criterion, path_patterns
 from dfproxy.dfp.reading import DIGEST, Reading
-from dfproxy.dfp.servertls import server_tls
+from dfproxy.dfp.servertls import announce, server_tls
 from dfproxy.dfp.steps import StepsReader
 from dfproxy.errors import InvalidBalance, InvalidService, Problem
 from dfproxy.model.match import Condition, HostPattern, Match, PathPattern
@@ -296,6 +296,7 @@ class _Reader:
             self.seconds("timeoutServer", index),
             self.seconds("timeoutTunnel", index),
             tls=server_tls(self, index, host) if self.modes[index] == "http" else None,
+            announce=announce(self, index),
         )
 
     def secure(self, plain: Destination, port: int, order_name: str, steps: StepsReader) -> Destination:

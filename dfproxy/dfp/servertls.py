@@ -1,7 +1,7 @@
 """
-Parameters of TLS with servers -> `ServerTls`.
+Parameters of what comes before the first request to a server: TLS, and the header that says whose connection it is.
 
-Source: DFP `sslVerifyNone`; HAProxy `server ... ssl verify ca-file sni verifyhost crt`.
+Source: DFP `sslVerifyNone`; HAProxy `server ... ssl verify ca-file sni verifyhost crt send-proxy send-proxy-v2`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,21 @@ from __future__ import annotations
 from dfproxy.dfp.endpoints import is_host
 from dfproxy.dfp.steps import Reader
 from dfproxy.model.service import ServerTls
+
+ANNOUNCE = {"v1": 1, "v2": 2}
+"""
+Values of `sendProxy`.
+"""
+
+
+def announce(reader: Reader, index: int) -> int:
+    """
+    Version of the PROXY protocol for the servers of a destination; 0: none. What is wrong is noted at the reader.
+    """
+    value = reader.text("sendProxy", index).strip()
+    if value and value.lower() not in ANNOUNCE:
+        reader.problem("sendProxy", index, "must be v1 or v2, the version of the PROXY protocol")
+    return ANNOUNCE.get(value.lower(), 0)
 
 
 def server_tls(reader: Reader, index: int, host: str) -> ServerTls | None:

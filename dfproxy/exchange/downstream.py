@@ -24,6 +24,11 @@ class Downstream(Protocol):
     A server's connection that belongs to this client; one that cannot hold one (several requests at once) has None.
     """
 
+    def local_host(self) -> str:
+        """
+        The IP address that the client has connected to; empty: not known.
+        """
+
     def reserve(self, connection: ServerConnection) -> None:
         """
         This idle connection belongs to the client: hold it for the next request, or close it.

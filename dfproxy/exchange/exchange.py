@@ -33,9 +33,10 @@ from dfproxy.model.ending import (
 )
 from dfproxy.upstream.http1 import ServerConnection, State
 from dfproxy.upstream.live import LiveBackend, LiveServer
-from dfproxy.upstream.pool import take_for_once
+from dfproxy.upstream.pool import take_announced, take_for_once
 from dfproxy.wire.framing import CHUNKED, chunk
 from dfproxy.wire.h1 import RequestHead, ResponseHead, trailer_fields
+from dfproxy.wire.proxyprotocol import Announcement, write_header
 
 
 class Exchange:
@@ -243,7 +244,25 @@ class Exchange:
             if connection is not None:
                 self._send(connection)
                 return
-        self.traffic.connector.connect(server, self)
+        if backend.announce:
+            self._attempt_announced(server)
+        else:
+            self.traffic.connector.connect(server, self)
+
+    def _attempt_announced(self, server: LiveServer) -> None:
+        """
+        Send the request on a connection that begins with whose it is.
+        """
+        request = self.request
+        here = self.downstream.local_host()
+        said = Announcement(request.client_host, request.client_port, request.local_port, here)
+        greeting = write_header(self.backend.announce, said)
+        once = request.method not in IDEMPOTENT
+        connection = take_announced(server, greeting, self.traffic.deadlines.now, once)
+        if connection is not None:
+            self._send(connection)
+        else:
+            self.traffic.connector.connect(server, self, greeting)
 
     def _take(self, server: LiveServer) -> None:
         backend = self.backend
@@ -266,7 +285,7 @@ class Exchange:
         if reserved is None or reserved.state is not State.IDLE:
             return False
         server = reserved.server
-        if server.backend is not self.backend or not server.present:
+        if server.backend is not self.backend or not server.present or not reserved.is_current():
             reserved.close_idle()
             return False
         self._take(server)
@@ -352,7 +371,7 @@ class Exchange:
     # --- the answer (`AnswerReader`) -------------------------------------------------------------------------
 
     def interim(self, head: ResponseHead) -> None:
-        if self.request.version == 1:  # RFC 9110 15.2: never to HTTP/1.0
+        if self.request.version:  # RFC 9110 15.2: never to HTTP/1.0
             self.downstream.interim(head)
 
     def answer(self, head: ResponseHead, pieces: Sequence[bytes], ended: bool) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from dfproxy.expressions.subject import Subject, Surroundings
 from dfproxy.expressions.words import InvalidExpression
+from dfproxy.model.connection import VERSIONS
 
 Kind = Literal["text", "number", "flag", "address"]
 Phase = Literal["both", "request", "answer"]
@@ -283,7 +284,7 @@ def variable(name: str, surroundings: Surroundings) -> Callable[[Subject], bytes
         "HP": lambda s: s.request.path,
         "HQ": lambda s: b"?" + query if isinstance(query := _query(s), bytes) else b"",
         "HU": lambda s: s.request.target,
-        "HV": lambda s: b"HTTP/1.%d" % getattr(s.request, "version", 1),
+        "HV": lambda s: VERSIONS[getattr(s.request, "version", 1)].encode(),
         "b": lambda s: s.backend.encode(),
         "f": lambda s: b"services",
         "ft": lambda s: b"services~" if _tls(s) is not None else b"services",

@@ -33,7 +33,7 @@ from dfproxy.transport import Stream
 from dfproxy.upstream.http1 import ServerConnection
 from dfproxy.wire.framing import CHUNKED, ChunkedDecoder, ChunkError, chunk
 from dfproxy.wire.h1 import RequestHead, ResponseHead, request_head, trailer_fields
-from dfproxy.wire.proxyprotocol import Announcement, ends_of
+from dfproxy.wire.proxyprotocol import Announcement, ends_of, here_of
 
 LINGER_S = 2.0
 """
@@ -402,6 +402,9 @@ class Http1Session(Protocol):
         exchange.request_body(pieces, ended, trailers)
 
     # --- responses (`Downstream`) ----------------------------------------------------------------------------
+
+    def local_host(self) -> str:
+        return here_of(self.transport, self.announced)
 
     def reserve(self, connection: ServerConnection) -> None:
         self.reserved = connection

@@ -25,6 +25,7 @@ from dfproxy.wire.h2fields import FieldWriter
 from dfproxy.wire.h2frames import CANCEL, INTERNAL_ERROR, NO_ERROR
 from dfproxy.wire.h2sending import StreamState
 from dfproxy.wire.hpack import Field
+from dfproxy.wire.proxyprotocol import Announcement, here_of
 
 
 class Session(Interface):
@@ -34,6 +35,7 @@ class Session(Interface):
     Attributes:
         frontend: whose it is.
         transport: its transport.
+        announced: as of `dfproxy.frontend.http1.Http1Session`.
         side: the protocol.
         writer: of fields.
         deadlines: the wheel.
@@ -45,6 +47,7 @@ class Session(Interface):
 
     frontend: Frontend
     transport: Stream
+    announced: Announcement | None
     side: ServerSide[Any]
     writer: FieldWriter
     deadlines: Deadlines
@@ -231,6 +234,9 @@ class Http2Stream(StreamState):
             self._session.side.give(owed_connection)
 
     # --- the answer (`Downstream`) ---------------------------------------------------------------------------
+
+    def local_host(self) -> str:
+        return here_of(self._session.transport, self._session.announced)
 
     def reserve(self, connection: ServerConnection) -> None:
         connection.close_idle()  # streams share one client connection: nothing here can belong to one request

@@ -197,6 +197,12 @@ class _Rendered:
         if exchange is not None:
             exchange.client_gone()
 
+    def local_host(self) -> str:
+        """
+        See `Downstream`.
+        """
+        return getattr(self._request.getHost(), "host", "")
+
     def reserve(self, connection: ServerConnection) -> None:
         """
         twisted.web's connections are not ours to tell apart.

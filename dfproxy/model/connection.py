@@ -1,5 +1,5 @@
 """
-What is known of a client's TLS connection, once for each connection.
+What is known of a client's connection: the version of HTTP, and of TLS what there is, once for each connection.
 
 Source: HAProxy fetches `ssl_fc_sni`, `ssl_c_used`, `ssl_c_verify`, `ssl_c_s_dn`, `ssl_c_der`.
 """
@@ -7,6 +7,11 @@ Source: HAProxy fetches `ssl_fc_sni`, `ssl_c_used`, `ssl_c_verify`, `ssl_c_s_dn`
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+VERSIONS = ("HTTP/1.0", "HTTP/1.1", "HTTP/2.0")
+"""
+Names of the versions of a request (`dfproxy.wire.h1.RequestHead`), as HAProxy's log has them.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ class Destination:
         tunnel_timeout_s: how long an upgraded connection may be idle, in seconds; None: the general limit.
         steps: what it does to requests and answers; None: nothing.
         tls: how its servers are spoken to; None: plainly.
+        announce: version of the PROXY protocol by which its servers are told whose connection it is; 0: they are not.
     """
 
     index: int
@@ -98,6 +99,7 @@ class Destination:
     tunnel_timeout_s: float | None = None
     steps: Steps | None = None
     tls: ServerTls | None = None
+    announce: int = 0
 
     @property
     def place(self) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from dfproxy.deadlines import Deadlines
 from dfproxy.model.settings import Limits
 from dfproxy.upstream.http1 import ServerConnection
 from dfproxy.upstream.live import LiveServer, Tls
+from dfproxy.wire.proxyprotocol import Announcement, write_header
 
 log = Logger()
 
@@ -54,10 +55,14 @@ class _Attempt(ClientFactory):
 
     noisy = False
 
-    def __init__(self, connector: Connector, server: LiveServer, waiter: ConnectionWaiter) -> None:
+    def __init__(
+        self, connector: Connector, server: LiveServer, waiter: ConnectionWaiter, greeting: bytes = b""
+    ) -> None:
         self._connector = connector
         self._server = server
         self._waiter = waiter
+        self._greeting = greeting
+        self._announced = server.backend.announce
         self._stop: Callable[[], None] | None = None
 
     def begin(self, reactor: IReactorTCP) -> None:
@@ -83,9 +88,15 @@ class _Attempt(ClientFactory):
         server = self._server
         connection = ServerConnection(server, self._connector.limits, self._connector.deadlines)
         connection.on_made = self._made
+        connection.announced, connection.greeting = self._announced, self._greeting
         return connection
 
     def _made(self, connection: ServerConnection) -> None:
+        if self._greeting:
+            connection.transport.write(self._greeting)
+        self._usable(connection)
+
+    def _usable(self, connection: ServerConnection) -> None:
         server = self._server
         server.connecting.remove(self)
         server.connections += 1
@@ -108,8 +119,10 @@ class _SecureAttempt(_Attempt):
     One attempt to connect with TLS: it fails if the server does not prove its name.
     """
 
-    def __init__(self, connector: Connector, server: LiveServer, waiter: ConnectionWaiter, tls: Tls) -> None:
-        super().__init__(connector, server, waiter)
+    def __init__(
+        self, connector: Connector, server: LiveServer, waiter: ConnectionWaiter, tls: Tls, greeting: bytes = b""
+    ) -> None:
+        super().__init__(connector, server, waiter, greeting)
         self._tls = tls
 
     def begin(self, reactor: Any) -> None:
@@ -123,7 +136,13 @@ class _SecureAttempt(_Attempt):
         session = None if server.handshaken is None else server.handshaken.session
         server.connecting.append(self)
         connecting = reactor.connectTLS(
-            server.host, server.port, self, tls.handshake(session), tls.sni, self._connector.limits.connect_timeout_s
+            server.host,
+            server.port,
+            self,
+            tls.handshake(session),
+            tls.sni,
+            self._connector.limits.connect_timeout_s,
+            self._greeting,
         )
         self._stop = connecting.stopConnecting if self in server.connecting else None
 
@@ -143,7 +162,7 @@ class _SecureAttempt(_Attempt):
             return
         if self._tls is server.backend.tls:
             server.handshaken = handshaken
-        super()._made(connection)
+        self._usable(connection)  # its greeting went before the handshake
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         self._server.handshaken = None
@@ -178,7 +197,10 @@ class _Trial:
     """
 
     def connected(self, connection: ServerConnection) -> None:
-        connection.keep()
+        if connection.greeting:
+            connection.close_idle()  # it was announced as nobody's
+        else:
+            connection.keep()
 
     def connect_failed(self, server: LiveServer, timed_out: bool) -> None:
         server.backend.trial_failed(server)
@@ -199,16 +221,22 @@ class Connector:
         self.limits = limits
         self.deadlines = deadlines
 
-    def connect(self, server: LiveServer, waiter: ConnectionWaiter) -> None:
+    def connect(self, server: LiveServer, waiter: ConnectionWaiter, greeting: bytes = b"") -> None:
         """
         Connect to a server and tell the waiter; later, or at once where the reactor does so.
+
+        Args:
+            greeting: sent first, before TLS as well.
         """
         tls = server.backend.tls
-        attempt = _Attempt(self, server, waiter) if tls is None else _SecureAttempt(self, server, waiter, tls)
-        attempt.begin(self._reactor)
+        if tls is None:
+            _Attempt(self, server, waiter, greeting).begin(self._reactor)
+        else:
+            _SecureAttempt(self, server, waiter, tls, greeting).begin(self._reactor)
 
     def try_connect(self, server: LiveServer) -> None:
         """
         Find out whether an ejected server can be reached again.
         """
-        self.connect(server, _Trial())
+        version = server.backend.announce
+        self.connect(server, _Trial(), write_header(version, Announcement()) if version else b"")

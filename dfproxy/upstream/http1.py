@@ -141,6 +141,8 @@ class ServerConnection(Protocol):
         writing_held: the server does not read, so we send no more for now.
         answers: complete ones that it has given.
         tls: how the server was spoken to when it was made; None: plainly.
+        announced: the version of the PROXY protocol that it began with; 0: none.
+        greeting: the header that it began with: it goes on with the client named there only; b"": none.
         ended_at: when the last one ended, in seconds of the wheel; -1.0: it was never kept.
     """
 
@@ -156,9 +158,11 @@ class ServerConnection(Protocol):
         "_limits",
         "_request_sent",
         "_unsent",
+        "announced",
         "answers",
         "deadline",
         "ended_at",
+        "greeting",
         "left",
         "on_made",
         "reading_held",
@@ -197,6 +201,8 @@ class ServerConnection(Protocol):
         self.reading_held = False
         self.writing_held = False
         self.tls: object = None
+        self.announced = 0
+        self.greeting = b""
         self._unsent = 0
 
     # --- the exchange's side ---------------------------------------------------------------------------------
@@ -298,13 +304,27 @@ class ServerConnection(Protocol):
         if len(idle) >= self._limits.idle_upstreams and not self._is_needed(now) or not server.present:
             self._close()
             return
-        if self.tls is not server.backend.tls:
+        if not self.is_current():
             self._close()  # servers are spoken to otherwise by now
             return
         self.state = _IDLE
         self.ended_at = now
         self.deadline = now + self._limits.idle_upstream_s
-        idle.append(self)
+        if self.greeting:
+            # A client's connection is not idle for longer.
+            self.deadline = min(self.deadline, now + self._limits.keep_alive_timeout_s)
+            surplus = server.private.keep(self, self._limits.idle_upstreams)
+            if surplus is not None:
+                surplus.close_idle()
+        else:
+            idle.append(self)
+
+    def is_current(self) -> bool:
+        """
+        Whether its server is still spoken to as it was when this was made.
+        """
+        backend = self.server.backend
+        return self.tls is backend.tls and self.announced == backend.announce
 
     def _is_needed(self, now: float) -> bool:
         """
@@ -511,7 +531,10 @@ class ServerConnection(Protocol):
 
     def _leave_pool(self) -> None:
         try:
-            self.server.idle.remove(self)
+            if self.greeting:
+                self.server.private.remove(self)
+            else:
+                self.server.idle.remove(self)
         except ValueError:
             return  # taken out by whoever closes it
         if self.answers and self._deadlines.now - self.ended_at < EARLY_S:

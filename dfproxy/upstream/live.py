@@ -21,6 +21,7 @@ from dfproxy.interfaces import IBalancer, IRequest, IServer
 from dfproxy.model.service import Destination, Service
 from dfproxy.model.snapshot import Membership
 from dfproxy.observe.metrics import Tally
+from dfproxy.upstream.private import Private
 
 log = Logger()
 
@@ -46,6 +47,7 @@ class LiveServer(Tally):
         record: its connect failures.
         connecting: attempts to connect that are under way.
         idle: kept connections, the last used at the end.
+        private: those that go on with one client only.
         present: it is in the backend's membership.
         busiest: most exchanges at once since `busiest_since`: so many connections are worth keeping.
         keeps: it has been seen to keep connections that had given several answers.
@@ -68,6 +70,7 @@ class LiveServer(Tally):
         "place",
         "port",
         "present",
+        "private",
         "record",
         "weight",
     )
@@ -83,6 +86,7 @@ class LiveServer(Tally):
         self.elsewhere = 0
         self.record = Record()
         self.idle: list[Any] = []  # `ServerConnection`; its module imports this one
+        self.private = Private()
         self.connecting: list[Attempt] = []
         self.present = True
         self.closes_early = False
@@ -106,7 +110,7 @@ class LiveServer(Tally):
         Close the kept connections: nothing new goes there.
         """
         idle, self.idle = self.idle, []
-        for connection in idle:
+        for connection in (*idle, *self.private.clear()):
             connection.close_idle()
 
 
@@ -190,6 +194,7 @@ class LiveBackend:
         server_timeout_s: own limit for a silent server, or None.
         tunnel_timeout_s: own limit for an idle tunnel, or None.
         tls: how its servers are spoken to; None: plainly.
+        announce: version of the PROXY protocol that its servers are told clients with; 0: none.
         tls_complained_at: when a failure of that was last logged, in seconds of who logs it; None: never.
     """
 
@@ -199,6 +204,7 @@ class LiveBackend:
         "_departed",
         "_epoch",
         "_try_connect",
+        "announce",
         "ask",
         "balancer",
         "destination",
@@ -238,6 +244,7 @@ class LiveBackend:
         self.prefix = b""
         self.waiting: list[Waiter] = []
         self.tls: Tls | None = None
+        self.announce = 0
         self.tls_complained_at: float | None = None
         self.define(service, destination)
         self.use(balancer)
@@ -250,10 +257,12 @@ class LiveBackend:
 
         Args:
             steps: of the destination, compiled.
-            tls: of the destination, made. Another one than before: kept connections are closed.
+            tls: of the destination, made. Another one than before: kept connections are closed, as they are where
+                clients are announced otherwise.
         """
-        if tls is not self.tls:
+        if tls is not self.tls or destination.announce != self.announce:
             self.tls = tls
+            self.announce = destination.announce
             self.tls_complained_at = None
             for server in (*self.servers, *(kept for _, kept in self._departed.values())):
                 server.handshaken = None

@@ -38,17 +38,40 @@ A connection that has given so many answers shows that its server does not close
 """
 
 
-def take_for_once(server: LiveServer, now: float) -> ServerConnection | None:
+def take_announced(server: LiveServer, greeting: bytes, now: float, once: bool) -> ServerConnection | None:
+    """
+    Take a kept connection that was announced with this header.
+
+    Args:
+        now: time of the wheel, in seconds.
+        once: the request may not be repeated.
+
+    Returns:
+        As `take_for_once`.
+    """
+    kept: list[ServerConnection] = server.private.of(greeting)
+    if not kept:
+        return None
+    before = len(kept)
+    connection = take_for_once(server, now, kept) if once else kept.pop()
+    server.private.settle(greeting, before)
+    return connection
+
+
+def take_for_once(
+    server: LiveServer, now: float, kept: list[ServerConnection] | None = None
+) -> ServerConnection | None:
     """
     Take a kept connection for a request that may not be repeated.
 
     Args:
         now: time of the wheel, in seconds.
+        kept: those to take from; None: those that any client may use.
 
     Returns:
         The connection, out of the pool; None: make a new one.
     """
-    idle = cast("list[ServerConnection]", server.idle)
+    idle = cast("list[ServerConnection]", server.idle) if kept is None else kept
     if idle and idle[-1].answers >= TRUSTED_ANSWERS:
         server.keeps = True
     while idle:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from errno import EINPROGRESS
+from errno import EINPROGRESS, EMSGSIZE
 from ssl import SSLContext, SSLError
 from typing import Any
 
@@ -73,7 +73,8 @@ class Client(Transport):
             return
         self.realAddress = address
         try:
-            if self.connector.bindAddress is None and (len(address) == 2 or not address[3]):
+            simple = self.connector.bindAddress is None and not self.connector.preamble
+            if simple and (len(address) == 2 or not address[3]):
                 # The short way: uvloop makes the socket and connects it. Scope ids it would look up in a thread.
                 coroutine = self.reactor.loop.create_connection(
                     self._itself, address[0], address[1], **self.connector.tls_arguments
@@ -119,8 +120,15 @@ class Client(Transport):
         if error:
             self._attempt_failed(OSError(error, os.strerror(error)))
         else:
-            self._socket = None
             assert self.connector is not None
+            preamble = self.connector.preamble
+            try:
+                if preamble and connection.send(preamble) < len(preamble):
+                    raise OSError(EMSGSIZE, os.strerror(EMSGSIZE))  # no socket is full before its first byte
+            except OSError as problem:
+                self._attempt_failed(problem)
+                return
+            self._socket = None
             coroutine = self.reactor.loop.create_connection(
                 self._itself, sock=connection, **self.connector.tls_arguments
             )
@@ -241,6 +249,7 @@ class Connector(tcp.Connector):
     Attributes:
         tls_arguments: what uvloop is told about TLS; empty for a plain connection. Then the attempt includes the
             handshake, and so does its time-out.
+        preamble: sent before TLS begins.
     """
 
     def __init__(
@@ -252,9 +261,11 @@ class Connector(tcp.Connector):
         bindAddress: Any,
         reactor: Any,
         context: SSLContext | NamedContext | None = None,
+        preamble: bytes = b"",
     ) -> None:
         super().__init__(host, port, factory, timeout, bindAddress, reactor)
         self.uv_reactor: Reactor = reactor
+        self.preamble = preamble
         self.tls_arguments: dict[str, Any] = {}
         if context is not None:
             named = context if isinstance(context, NamedContext) else NamedContext(context, host)

@@ -171,7 +171,14 @@ class UvReactor(AsyncioSelectorReactor):
         return connector
 
     def connectTLS(
-        self, host: str, port: Any, factory: Any, context: Any, name: str, timeout: float = 30.0
+        self,
+        host: str,
+        port: Any,
+        factory: Any,
+        context: Any,
+        name: str,
+        timeout: float = 30.0,
+        preamble: bytes = b"",
     ) -> Connector:
         """
         Connect with uvloop's TLS; as `connectSSL`, for who resumes sessions.
@@ -179,8 +186,9 @@ class UvReactor(AsyncioSelectorReactor):
         Args:
             context: an `ssl.SSLContext`, or anything with its `wrap_bio`.
             name: sent as SNI; "" sends none.
+            preamble: sent as it is, before the handshake; some hundred bytes at most.
         """
-        connector = Connector(host, port, factory, timeout, None, self, NamedContext(context, name))
+        connector = Connector(host, port, factory, timeout, None, self, NamedContext(context, name), preamble)
         connector.connect()
         return connector
 

@@ -80,7 +80,7 @@ class RequestHead:
         target: as it came.
         path: the target without scheme, authority and query; b"" for `*`.
         host: value of Host with its port, or of the target's authority, in lower case; b"" if there is none.
-        version: 0 or 1, the minor version.
+        version: 0 or 1, the minor version of HTTP/1; 2: the request came by HTTP/2.
         section: all field lines as they came, each ending in CRLF.
         kept: the field lines that go on, each ending in CRLF.
         added: field lines that the server gets besides: framing, a missing Host, the change of protocol.

@@ -116,7 +116,7 @@ class FieldReader:
             else:
                 lines.append(self._line(field))
         head.method = method
-        head.version = 1
+        head.version = 2
         head.keep_alive = True
         head.upgrade = b""
         head.added = b""

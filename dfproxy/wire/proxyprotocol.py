@@ -1,5 +1,5 @@
 """
-The header in which a proxy in front of us says whose connection it is: PROXY protocol, versions 1 and 2.
+The header in which a proxy says whose connection it is: PROXY protocol, versions 1 and 2, read and written.
 
 Pure: bytes in, what they say out. Arbitrary bytes give an `InvalidHeader` or wait for more, nothing else.
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 V1_BYTES = 107
@@ -48,11 +48,22 @@ class Announcement:
         host: IP address of the client; empty: nothing is said, the connection's own addresses count.
         port: of the client.
         local_port: the port that the client connected to.
+        local_host: the IP address that it connected to.
     """
 
     host: str = ""
     port: int = 0
     local_port: int = 0
+    local_host: str = ""
+
+
+def here_of(transport: Any, announced: Announcement | None) -> str:
+    """
+    The IP address that the client of this connection has connected to; as `ends_of`.
+    """
+    if announced is not None:
+        return announced.local_host
+    return getattr(transport.getHost(), "host", None) or ""
 
 
 def ends_of(transport: Any, announced: Announcement | None) -> tuple[str, int, int]:
@@ -94,6 +105,49 @@ def read_header(data: bytes) -> tuple[Announcement, int] | None:
     raise InvalidHeader("there is no header")
 
 
+def write_header(version: int, said: Announcement) -> bytes:
+    """
+    The header that says whose connection this is.
+
+    Addresses of both families are told as IPv6, the one of IPv4 mapped, as HAProxy does.
+
+    Args:
+        version: 1 or 2.
+        said: both addresses; without either: there is no client, or none with an address.
+    """
+    source, target = _address(said.host), _address(said.local_host)
+    if source is None or target is None:
+        return b"PROXY UNKNOWN\r\n" if version == 1 else _SIGNATURE + b"\x20\x00\x00\x00"
+    if source.version != target.version:
+        source, target = _mapped(source), _mapped(target)
+    if version == 1:
+        family = f"TCP{source.version}"
+        return f"PROXY {family} {source} {target} {said.port} {said.local_port}\r\n".encode("ascii")
+    ports = said.port.to_bytes(2, "big") + said.local_port.to_bytes(2, "big")
+    body = source.packed + target.packed + ports
+    return b"%b\x21%b%b%b" % (
+        _SIGNATURE,
+        b"\x11" if source.version == 4 else b"\x21",
+        len(body).to_bytes(2, "big"),
+        body,
+    )
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """
+    An address without scope; one of IPv4 that a socket for both families shows as IPv6 is itself again.
+    """
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _mapped(address: IPv4Address | IPv6Address) -> IPv6Address:
+    return IPv6Address(b"\x00" * 10 + b"\xff\xff" + address.packed) if isinstance(address, IPv4Address) else address
+
+
 def _read_v1(data: bytes) -> tuple[Announcement, int] | None:
     end = data.find(b"\r\n", 0, V1_BYTES)
     if end < 0:
@@ -107,13 +161,13 @@ def _read_v1(data: bytes) -> tuple[Announcement, int] | None:
         raise InvalidHeader("it does not name two addresses and two ports")
     kind = IPv4Address if words[1] == b"TCP4" else IPv6Address
     try:
-        source, _ = kind(words[2].decode("ascii")), kind(words[3].decode("ascii"))
+        source, target = kind(words[2].decode("ascii")), kind(words[3].decode("ascii"))
     except (AddressValueError, UnicodeDecodeError) as error:
         raise InvalidHeader("an address is none of its family") from error
     ports = [int(word) if _PORT.fullmatch(word) else 65536 for word in words[4:]]
     if max(ports) > 65535 or getattr(source, "scope_id", None):
         raise InvalidHeader("a port is none, or an address has a scope")
-    return Announcement(str(source), *ports), end + 2
+    return Announcement(str(source), ports[0], ports[1], str(target)), end + 2
 
 
 def _read_v2(data: bytes) -> tuple[Announcement, int] | None:
@@ -133,6 +187,6 @@ def _read_v2(data: bytes) -> tuple[Announcement, int] | None:
         return Announcement(), end  # a health check of the proxy itself, or a connection without IP addresses
     kind, size = _FAMILIES[family]
     ports = _FIXED + 2 * size
-    source = kind(data[_FIXED : _FIXED + size])
+    source, target = (str(kind(data[at : at + size])) for at in (_FIXED, _FIXED + size))
     port, local_port = (int.from_bytes(data[at : at + 2], "big") for at in (ports, ports + 2))
-    return Announcement(str(source), port, local_port), end
+    return Announcement(source, port, local_port, target), end

@@ -37,7 +37,7 @@ class TableTests(SynchronousTestCase):
         Every parameter that DFP knows is in the table, and beside them only ours.
         """
         ours = {"balance", "endpoints", "condition", "stickyValue"}
-        ours |= {"backendTls", "backendCa", "backendServerName", "backendCertificate"}
+        ours |= {"backendTls", "backendCa", "backendServerName", "backendCertificate", "sendProxy"}
         self.assertEqual({row.name for row in TABLE}, set(DOCUMENTED_BY_DFP) | ours)
 
     def test_no_two_are_one(self) -> None:

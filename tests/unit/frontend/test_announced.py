@@ -85,7 +85,7 @@ class AnnouncedPortTests(SynchronousTestCase):
         """
         self.client.sendall(HEADER + b"\x16\x03\x01")
         self.reactor.look()
-        self.assertEqual(self.given, [(b"\x16\x03\x01", Announcement("192.0.2.7", 4711, 443))])
+        self.assertEqual(self.given, [(b"\x16\x03\x01", Announcement("192.0.2.7", 4711, 443, "192.0.2.1"))])
         self.assertEqual((self.reactor.readers, self.reactor.getDelayedCalls()), ([self.port], []))
 
     def test_in_pieces(self) -> None:
@@ -98,7 +98,7 @@ class AnnouncedPortTests(SynchronousTestCase):
             self.reactor.look(0.005)
             self.assertLessEqual(self.reactor.woken, at + 2)
         self.reactor.look()
-        self.assertEqual(self.given, [(b"", Announcement("192.0.2.7", 4711, 443))])
+        self.assertEqual(self.given, [(b"", Announcement("192.0.2.7", 4711, 443, "192.0.2.1"))])
 
     def test_late(self) -> None:
         """

@@ -197,7 +197,9 @@ class SecureTests(SynchronousTestCase):
     def define(self, tls: Any) -> None:
         self.backend.define(self.backend.service, self.backend.destination, None, tls)
 
-    def connect_tls(self, host: str, port: int, factory: Any, context: Any, name: str, timeout: float) -> object:
+    def connect_tls(
+        self, host: str, port: int, factory: Any, context: Any, name: str, timeout: float, preamble: bytes
+    ) -> object:
         self.asked.append((host, port, context, name, timeout))
         return self.reactor.connectTCP(host, port, factory, timeout)
 

@@ -55,9 +55,9 @@ class RequestTests(SynchronousTestCase):
             head = self.head(*GET[:1], (":path", "/x/y?a=b"), *GET[2:3], (":authority", "A.test:80"), ("x-a", "1"))
             other = request_head(b"GET /x/y?a=b HTTP/1.1\r\nHost: A.test:80\r\nx-a: 1\r\n\r\n", 0, 1000, 10)
             assert other is not None
-            for name in ("method", "target", "path", "host", "version", "section", "kept", "added", "body", "upgrade"):
+            for name in ("method", "target", "path", "host", "section", "kept", "added", "body", "upgrade"):
                 self.assertEqual(getattr(head, name), getattr(other[0], name), name)
-            self.assertEqual((head.keep_alive, head.expects_continue), (True, False))
+            self.assertEqual((head.version, head.keep_alive, head.expects_continue), (2, True, False))
 
     def test_bodies(self) -> None:
         """

@@ -13,7 +13,16 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.wire.proxyprotocol import V1_BYTES, V2_BYTES, Announcement, InvalidHeader, ends_of, read_header
+from dfproxy.wire.proxyprotocol import (
+    V1_BYTES,
+    V2_BYTES,
+    Announcement,
+    InvalidHeader,
+    ends_of,
+    here_of,
+    read_header,
+    write_header,
+)
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 PORTS = st.integers(0, 65535)
@@ -51,7 +60,7 @@ class GoodTests(SynchronousTestCase):
         assert isinstance(source, ipaddress.IPv4Address | ipaddress.IPv6Address)
         family = 0x11 if source.version == 4 else 0x21
         for header in (v1(source, target, port, local), v2(body(source, target, port, local) + more, family)):
-            wanted = (Announcement(str(source), port, local), len(header))
+            wanted = (Announcement(str(source), port, local, str(target)), len(header))
             self.assertEqual(read_header(header + rest), wanted)
             for end in range(len(header)):
                 self.assertIsNone(read_header(header[:end]))
@@ -77,8 +86,61 @@ class GoodTests(SynchronousTestCase):
         longest = b"PROXY UNKNOWN " + b"x" * (V1_BYTES - 16) + b"\r\n"
         self.assertEqual(read_header(longest), (Announcement(), V1_BYTES))
         self.assertRaises(InvalidHeader, read_header, b"PROXY UNKNOWN " + b"x" * (V1_BYTES - 15) + b"\r\n")
-        self.assertEqual(read_header(v2(b"x" * 520)), (Announcement("120.120.120.120", 30840, 30840), V2_BYTES))
+        host = "120.120.120.120"
+        self.assertEqual(read_header(v2(b"x" * 520)), (Announcement(host, 30840, 30840, host), V2_BYTES))
         self.assertRaises(InvalidHeader, read_header, v2(b"x" * 521)[:16])
+
+
+class WriteTests(SynchronousTestCase):
+    """
+    `write_header`.
+    """
+
+    @settings(max_examples=60, deadline=None)
+    @given(ADDRESSES, PORTS, PORTS, st.sampled_from((1, 2)))
+    def test_read_again(self, hosts: tuple[Any, ...], port: int, local: int, version: int) -> None:
+        """
+        What is written is what is read.
+        """
+        source, target = (getattr(host, "ipv4_mapped", None) or host for host in hosts)
+        said = Announcement(str(source), port, local, str(target))
+        header = write_header(version, said)
+        if source.version == target.version:
+            self.assertEqual(read_header(header), (said, len(header)))
+        self.assertLessEqual(len(header), V1_BYTES)
+
+    def test_bytes(self) -> None:
+        """
+        Byte by byte as the specification has it.
+        """
+        said = Announcement("192.0.2.7", 4711, 443, "192.0.2.1")
+        self.assertEqual(write_header(1, said), b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n")
+        self.assertEqual(write_header(2, said), SIGNATURE + bytes.fromhex("2111000cc0000207c0000201126701bb"))
+        self.assertEqual(
+            write_header(2, Announcement("2001:db8::7", 1, 2, "2001:db8::1")),
+            SIGNATURE + bytes.fromhex("2121002420010db8" + "0" * 23 + "720010db8" + "0" * 23 + "100010002"),
+        )
+
+    def test_nobody(self) -> None:
+        """
+        Without a client, or without an address of either side: nothing is said, and the server takes the connection's.
+        """
+        for said in (Announcement(), Announcement("192.0.2.7", 1), Announcement("a socket", 1, 2, "192.0.2.7")):
+            self.assertEqual(write_header(1, said), b"PROXY UNKNOWN\r\n")
+            self.assertEqual(write_header(2, said), SIGNATURE + b"\x20\0\0\0")
+
+    def test_families(self) -> None:
+        """
+        A client of IPv4 that has come by a socket for both families is told as IPv4; one of each are both IPv6.
+        """
+        both = Announcement("::ffff:192.0.2.7", 1, 2, "::ffff:192.0.2.1")
+        self.assertEqual(write_header(1, both), b"PROXY TCP4 192.0.2.7 192.0.2.1 1 2\r\n")
+        mixed = Announcement("192.0.2.7", 1, 2, "fe80::1%eth0")
+        for version in (1, 2):
+            found = read_header(write_header(version, mixed))
+            assert found is not None
+            self.assertEqual(ipaddress.ip_address(found[0].host), ipaddress.ip_address("::ffff:192.0.2.7"))
+            self.assertEqual(found[0].local_host, "fe80::1")
 
 
 class BadTests(SynchronousTestCase):
@@ -140,3 +202,5 @@ class EndsTests(SynchronousTestCase):
         wire = StringTransport(IPv4Address("TCP", "192.0.2.9", 80), IPv4Address("TCP", "192.0.2.1", 4000))
         self.assertEqual(ends_of(wire, None), ("192.0.2.1", 4000, 80))
         self.assertEqual(ends_of(wire, Announcement("10.0.0.1", 5000, 443)), ("10.0.0.1", 5000, 443))
+        self.assertEqual(here_of(wire, None), "192.0.2.9")
+        self.assertEqual(here_of(wire, Announcement("10.0.0.1", 5000, 443, "10.0.0.2")), "10.0.0.2")
