@@ -11,16 +11,15 @@ Source: DFP's alphabetical order, in which `/digital` takes what `/digitalproduc
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from dfproxy.model.match import HostPattern, Match, PathPattern
 from dfproxy.model.service import Route, Service
 from dfproxy.routing.covering import covers_host, covers_path, covers_rest, lets_pass
 from dfproxy.routing.matcher import DOMAIN, shown, without_port
+from dfproxy.routing.texts import Texts
 
 LOOKED_AT = 5000
 """
@@ -50,7 +49,6 @@ Shadows told of in each direction; more are counted only.
 
 Key = Callable[[Route], tuple[Any, ...]]
 HostKey = tuple[str, bytes]
-V = TypeVar("V")
 
 EVERY_PATH = b"/"
 ODD = b""
@@ -139,81 +137,6 @@ class _Placed:
         self.rank = (key, route.service.name, route.destination.place)
 
 
-class _Texts(Generic[V]):
-    """
-    Something by text; finds what begins with a text, and what a text begins with.
-
-    Attributes:
-        values: what is held, by text; never an empty one.
-        order: the texts, sorted.
-        lengths: of the texts, each with how many have it.
-    """
-
-    __slots__ = ("lengths", "order", "values")
-
-    def __init__(self) -> None:
-        self.values: dict[bytes, dict[V, None]] = {}
-        self.order: list[bytes] = []
-        self.lengths: Counter[int] = Counter()
-
-    def put(self, text: bytes, value: V) -> None:
-        """
-        Hold one more.
-        """
-        held = self.values.get(text)
-        if held is None:
-            held = self.values[text] = {}
-            insort(self.order, text)
-            self.lengths[len(text)] += 1
-        held[value] = None
-
-    def drop(self, text: bytes, value: V) -> None:
-        """
-        Let one go.
-        """
-        held = self.values[text]
-        held.pop(value, None)
-        if not held:
-            del self.values[text]
-            del self.order[bisect_left(self.order, text)]
-            self.lengths[len(text)] -= 1
-            if not self.lengths[len(text)]:
-                del self.lengths[len(text)]
-
-    def at(self, text: bytes) -> Iterable[V]:
-        """
-        Those of exactly this text.
-        """
-        return self.values.get(text, ())
-
-    def around(self, text: bytes) -> Iterator[V]:
-        """
-        Those whose text this one begins with.
-        """
-        for length in self.lengths:
-            if length <= len(text):
-                yield from self.at(text[:length])
-
-    def count_within(self, text: bytes) -> int:
-        """
-        How many texts begin with this one.
-        """
-        return self._end(text) - bisect_left(self.order, text)
-
-    def within(self, text: bytes) -> Iterator[V]:
-        """
-        Those whose text begins with this one.
-        """
-        for at in range(bisect_left(self.order, text), self._end(text)):
-            yield from self.values[self.order[at]]
-
-    def _end(self, text: bytes) -> int:
-        after = text.rstrip(b"\xff")
-        if not after:
-            return len(self.order)
-        return bisect_left(self.order, after[:-1] + bytes([after[-1] + 1]))
-
-
 class ShadowIndex:
     """
     Every route in force, by what can lie within it or around it.
@@ -225,11 +148,11 @@ class ShadowIndex:
     def __init__(self, key: Key) -> None:
         self._key = key
         self._services: dict[str, tuple[_Placed, ...]] = {}
-        self._paths: _Texts[_Placed] = _Texts()  # of all routes, whatever their host
-        self._by_host: dict[HostKey, _Texts[_Placed]] = {}  # by host, then by path
+        self._paths: Texts[_Placed] = Texts()  # of all routes, whatever their host
+        self._by_host: dict[HostKey, Texts[_Placed]] = {}  # by host, then by path
         # the keys of `_by_host`: by text from the front, from the back, and by each label
-        self._starts: _Texts[HostKey] = _Texts()
-        self._ends: _Texts[HostKey] = _Texts()
+        self._starts: Texts[HostKey] = Texts()
+        self._ends: Texts[HostKey] = Texts()
         self._labels: dict[bytes, dict[HostKey, None]] = {}
 
     def put(self, service: Service) -> None:
@@ -245,7 +168,7 @@ class ShadowIndex:
             for host in one.hosts:
                 by_path = self._by_host.get(host)
                 if by_path is None:
-                    by_path = self._by_host[host] = _Texts()
+                    by_path = self._by_host[host] = Texts()
                     self._put_host(host)
                 for path in one.paths:
                     by_path.put(path, one)
@@ -314,7 +237,7 @@ class ShadowIndex:
                 if path == ODD:
                     yield from by_path.at(EVERY_PATH)
 
-    def _hosts_around(self, one: _Placed) -> Iterator[_Texts[_Placed]]:
+    def _hosts_around(self, one: _Placed) -> Iterator[Texts[_Placed]]:
         keys: dict[HostKey, None] = {ANY_HOST: None, ODD_HOST: None}
         for kind, host in one.hosts:
             keys[kind, host] = None
