@@ -26,14 +26,17 @@ from dfproxy.exchange.steps import Tools
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.expressions.subject import Surroundings
 from dfproxy.frontend.errorpages import read_pages
+from dfproxy.frontend.forwarded import believing
 from dfproxy.frontend.logfile import LogFile, stamp
-from dfproxy.frontend.resource import ReverseProxyResource
+from dfproxy.frontend.resource import Lookup, ReverseProxyResource
 from dfproxy.frontend.site import ProxySite as Site
 from dfproxy.model.settings import Settings
+from dfproxy.model.steps import CLOSES_CLIENTS
 from dfproxy.observe.accesslog import AccessLog
 from dfproxy.observe.cells import Cells
 from dfproxy.routing.table import Current
 from dfproxy.tls.store import CertificateStore
+from dfproxy.wire.networks import Networks
 
 log = Logger()
 
@@ -64,8 +67,12 @@ def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> Lo
         access_log = AccessLog(settings.access_log_format, file.write, time.time, stamp)
     traffic = Traffic(reactor, reactor, settings.limits, time.perf_counter, access_log)
     traffic.pages = read_pages(settings.errorfiles_dir)
+    traffic.closing = settings.connection_mode in CLOSES_CLIENTS
     current = Current()
-    site = Site(ReverseProxyResource(lookup=lambda request: current.table.lookup(request), traffic=traffic))
+    lookup: Lookup = lambda request: current.table.lookup(request)  # noqa: E731  short
+    if settings.trusted_proxies:
+        lookup = believing(lookup, Networks(settings.trusted_proxies))
+    site = Site(ReverseProxyResource(lookup=lookup, traffic=traffic))
     site.limit = settings.limits.client_connections // max(settings.workers, 1) or _connections()
     if not settings.http2:
         site.http2 = None

@@ -448,7 +448,7 @@ class LocalDataPlane:
             Deferred: None when nothing is open any more.
         """
         traffic, site = self._traffic, self.site
-        traffic.draining = True
+        traffic.closing = True
         site.close_idle()
         done: Deferred[None] = Deferred()
         until = traffic.clock.seconds() + deadline_s

@@ -13,7 +13,7 @@ import ipaddress
 import os.path
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from dfproxy.dfp.haproxysteps import StepsText
+from dfproxy.dfp.haproxysteps import StepsText, trusting
 from dfproxy.dfp.haproxytext import Names, acl_lines, balance_lines, comment, milliseconds, word
 from dfproxy.model.certificate import Certificate
 from dfproxy.model.match import Match
@@ -82,6 +82,12 @@ def render(
         yield _backend(settings, route, named[_key(route)], found, steps)
 
 
+_MODES = {"http-tunnel": "http-keep-alive", "forceclose": "httpclose"}
+"""
+Connection modes that HAProxy 2.6 does not know any more, and what is done instead.
+"""
+
+
 def _key(route: Route) -> tuple[str, int]:
     return route.service.name, route.destination.index
 
@@ -98,8 +104,8 @@ def _head(settings: Settings, revision: Revision, quarantined: Mapping[str, str]
         "",
         "defaults",
         "    mode http",
-        "    option http-keep-alive",
-        "    option forwardfor",
+        f"    option {_MODES.get(settings.connection_mode, settings.connection_mode)}",
+        *([] if settings.trusted_proxies else ["    option forwardfor"]),
         "    option redispatch",
         f"    retries {max(limits.connect_attempts - 1, 0)}",
         f"    timeout connect {milliseconds(limits.connect_timeout_s)}",
@@ -129,6 +135,7 @@ def _frontend(settings: Settings, certificates: Sequence[Certificate]) -> str:
         lines.append(f"    {bind}")
     if certificates and any(listener.tls for listener in settings.listeners):
         lines.append("    http-request add-header X-Forwarded-Proto https if { ssl_fc }")
+    lines += [f"    {line}" for line in trusting(settings.trusted_proxies)]
     return "\n".join(lines) + "\n"
 
 
@@ -208,6 +215,8 @@ def _backend(settings: Settings, route: Route, name: str, servers: Sequence[Serv
     if destination.tunnel_timeout_s is not None:
         lines.append(f"timeout tunnel {milliseconds(destination.tunnel_timeout_s)}")
     lines += steps.backend(route)
+    if settings.trusted_proxies:
+        lines.append("http-request add-header X-Forwarded-For %[var(txn.peer)]")
     secured = ""
     announced = ANNOUNCED[destination.announce]
     if destination.tls is not None:

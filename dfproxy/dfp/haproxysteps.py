@@ -8,9 +8,9 @@ Source: HAProxy manual 4.2 (`http-request`, `http-response`, `compression`), 3.4
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from dfproxy.dfp.haproxytext import Names, acl_lines, comment, word
+from dfproxy.dfp.haproxytext import LINE_WORDS, Names, acl_lines, comment, word
 from dfproxy.expressions.rules import RuleText, read_rule
 from dfproxy.expressions.subject import Surroundings
 from dfproxy.expressions.words import InvalidExpression
@@ -26,6 +26,11 @@ Stands for every password: a hash of nothing.
 """
 
 CHALLENGES = "/.well-known/acme-challenge/"
+
+HOPS = 8
+"""
+Proxies in a row that the text looks behind. HAProxy cannot stop at something that is no address, as we do.
+"""
 
 _ORDER = {"always": 0, "http": 1, "not-https": 2}
 
@@ -43,6 +48,7 @@ class StepsText:
         self._routes = tuple(routes)
         self._surroundings = Surroundings(dict(settings.environment))
         self._tls = any(listener.tls for listener in settings.listeners)
+        self._plain = "!{ ssl_fc } !{ var(txn.https) -m bool }" if settings.trusted_proxies else "!{ ssl_fc }"
         self._lists: dict[Access, str] = {}
         names = Names()
         for route in self._routes:
@@ -76,7 +82,7 @@ class StepsText:
         for pairs in services.values():
             for redirect, route in sorted(pairs, key=lambda pair: _ORDER[pair[0].when]):
                 stem = stems.take(f"redirect_{route.service.order_name}_{route.destination.index}")
-                yield from (f"    {line}\n" for line in _redirect(redirect, stem, challenged))
+                yield from (f"    {line}\n" for line in _redirect(redirect, stem, challenged, self._plain))
 
     def _serves_challenges(self) -> bool:
         return any(
@@ -94,11 +100,12 @@ class StepsText:
         if steps.sticky:
             lines.append(f"cookie {cookie_name(steps.sticky)} insert indirect")
         if steps.compression is not None:
-            lines.append(f"compression algo {word(steps.compression.algorithm)}")
+            lines.append(f"compression algo {' '.join(map(word, steps.compression.algorithms))}")
             if steps.compression.types:
                 lines.append(f"compression type {' '.join(map(word, steps.compression.types))}")
+        lines += _networks(steps)
         if steps.https_code:
-            lines.append(f"http-request redirect scheme https code {steps.https_code} if !{{ ssl_fc }}")
+            lines.append(f"http-request redirect scheme https code {steps.https_code} if {self._plain}")
         if self._tls:
             lines.append("http-request add-header X-Forwarded-Proto https if { ssl_fc }")
         lines += [self._rule("http-request", rule) for rule in steps.request_headers]
@@ -110,7 +117,7 @@ class StepsText:
         if steps.denied_methods:
             lines += _methods("", steps.denied_methods)
         if steps.denies_plain:
-            lines.append("http-request deny if !{ ssl_fc }")
+            lines.append(f"http-request deny if {self._plain}")
         if steps.access is not None:
             test = f"!{{ http_auth({self._lists[steps.access]}) }}"
             lines.append(f"http-request auth realm {word(steps.access.realm)} if {test}")
@@ -159,6 +166,38 @@ def _rewrite(rewrite: Rewrite) -> str:
     return f"http-request set-path {word(f'%[path,regsub({arguments})]')}"
 
 
+def trusting(proxies: Sequence[str]) -> list[str]:
+    """
+    Lines of a frontend that find out whom a request is from, one proxy after the other.
+
+    Args:
+        proxies: networks of those that are believed.
+    """
+    if not proxies:
+        return []
+    lines = ["http-request set-var(txn.peer) src"]
+    for start in range(0, len(proxies), LINE_WORDS):
+        lines.append(f"acl trusted_proxies src {' '.join(map(word, proxies[start : start + LINE_WORDS]))}")
+    said = "{ req.hdr(x-forwarded-proto,-1) -m str -i https }"
+    lines.append(f"http-request set-var(txn.https) bool(true) if trusted_proxies {said}")
+    for hop in range(1, HOPS + 1):
+        lines.append(f"http-request set-src req.hdr(x-forwarded-for,-{hop}) if trusted_proxies")
+    return lines
+
+
+def _networks(steps: Steps) -> list[str]:
+    """
+    First of all rules; several lines of one ACL are alternatives.
+    """
+    lines = []
+    for name, networks, negation in (("denied", steps.denied_networks, ""), ("allowed", steps.allowed_networks, "!")):
+        for start in range(0, len(networks), LINE_WORDS):
+            lines.append(f"acl {name}_clients src {' '.join(map(word, networks[start : start + LINE_WORDS]))}")
+        if networks:
+            lines.append(f"http-request deny if {negation}{name}_clients")
+    return lines
+
+
 def _methods(negation: str, methods: tuple[str, ...]) -> list[str]:
     """
     One line: several would each refuse what the others allow.
@@ -166,7 +205,7 @@ def _methods(negation: str, methods: tuple[str, ...]) -> list[str]:
     return [f"http-request deny if {negation}{{ method {' '.join(map(word, methods))} }}"]
 
 
-def _redirect(redirect: Redirect, stem: str, challenged: str) -> Iterator[str]:
+def _redirect(redirect: Redirect, stem: str, challenged: str, plain: str) -> Iterator[str]:
     conditions: list[str] = []
     for name, found in _acls(redirect.match, stem):
         if isinstance(found, str):
@@ -177,7 +216,7 @@ def _redirect(redirect: Redirect, stem: str, challenged: str) -> Iterator[str]:
     if redirect.when == "http":
         conditions.append("{ hdr(X-Forwarded-Proto) http }")
     elif redirect.when == "not-https":
-        conditions.append("!{ hdr(X-Forwarded-Proto) https } !{ ssl_fc }")
+        conditions.append(f"!{{ hdr(X-Forwarded-Proto) https }} {plain}")
     if not redirect.host:
         yield f"http-request redirect scheme https code {redirect.code} if {' '.join(conditions)}{challenged}"
         return

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from dfproxy.dfp import option_values as kinds
 from dfproxy.dfp.option_values import Parser, count, seconds, size, switch, word_of
+from dfproxy.dfp.steps import MODES, algorithms, media_types
 
 NOT_YET = "accepted, has no effect yet"
 NOT_NEEDED = "accepted, has no effect: not needed here"
@@ -106,7 +107,6 @@ def _later(variable: str, kind: str, default: str, group: str, help: str, later:
     return Option(name, variable, kind, default, group, help, parse, later=later, hidden=hidden)
 
 
-_CONNECTION_MODES = "http-keep-alive|http-server-close|httpclose|forceclose|http-tunnel"
 
 OPTIONS: tuple[Option, ...] = (
     Option("ip", "IP", "ADDR", "0.0.0.0", API, "address of the API", kinds.address, "api_address"),  # noqa: S104  DFP's
@@ -136,8 +136,9 @@ OPTIONS: tuple[Option, ...] = (
         "addresses to bind these ports on, separated by commas; none: all IPv4", kinds.addresses,
     ),
     Option(
-        "trusted-proxies", "TRUSTED_PROXIES", "NETWORKS", "", PORTS, "networks whose X-Forwarded-For is believed",
-        kinds.networks, "trusted_proxies", later=NOT_YET,
+        "trusted-proxies", "TRUSTED_PROXIES", "NETWORKS", "", PORTS,
+        "networks of proxies whose X-Forwarded-For and -Proto are believed, separated by commas",
+        kinds.networks, "trusted_proxies",
     ),
     Option(
         "workers", "WORKERS", "N", "auto", PROCESS,
@@ -181,6 +182,20 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "route-order", "ROUTE_ORDER", "ORDER", "dfp", ROUTES, "which of several matching routes is first", kinds.word,
         "route_order",
+    ),
+    Option(
+        "connection-mode", "CONNECTION_MODE", "|".join(MODES), "http-keep-alive", ROUTES,
+        "when connections are kept; httpclose closes the clients' too; services may be stricter",
+        word_of(*MODES), "connection_mode",
+    ),
+    Option(
+        "compression-algo", "COMPRESSION_ALGO", "ALGORITHMS", "", ROUTES,
+        "compress answers of services that do not say: gzip deflate raw-deflate, by blanks",
+        algorithms,
+    ),
+    Option(
+        "compression-type", "COMPRESSION_TYPE", "TYPES", "", ROUTES,
+        "beginnings of media types that are compressed, separated by blanks; none: all", media_types,
     ),
     Option(
         "service-domain-algo", "SERVICE_DOMAIN_ALGO", "FORM", "hdr_beg(host)", ROUTES,
@@ -321,9 +336,6 @@ OPTIONS: tuple[Option, ...] = (
         "filter-proxy-instance-name", "FILTER_PROXY_INSTANCE_NAME", "yes|no", "false", SOURCES,
         "take only services whose proxyInstanceName is ours", switch, "filter_instances",
     ),
-    _later("CONNECTION_MODE", _CONNECTION_MODES, "http-keep-alive", OTHER, "when connections are kept"),
-    _later("COMPRESSION_ALGO", "WORD", "", OTHER, "compress answers"),
-    _later("COMPRESSION_TYPE", "TYPES", "", OTHER, "what to compress"),
     _later("DEFAULT_REQ_MODE", "http|tcp", "http", OTHER, "mode of the shared frontend"),
     _later("EXTRA_FRONTEND", "TEXT", "", OTHER, "HAProxy directives for the frontend", NOT_IN_FORCE),
     _later("EXTRA_GLOBAL", "TEXT", "", OTHER, "HAProxy directives for the process"),

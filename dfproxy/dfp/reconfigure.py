@@ -277,6 +277,10 @@ class _Reader:
                 if https_port:
                     secure.append(self.secure(destination, https_port, order_name, steps))
                 destination = replace(destination, steps=steps.steps(index, destination.match, False))
+            else:
+                for parameter in ("allowFrom", "denyFrom"):
+                    if self.text(parameter, index):  # to pass over it would let everybody in
+                        self.problem(parameter, index, "works with reqMode=http only")
             if destination.port or not https_port:
                 plain.append(destination)
         return (*secure, *plain)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from dfproxy.dfp.options import BY_NAME, OPTIONS, Option, markdown
+from dfproxy.dfp.steps import compressed
 from dfproxy.dfp.users import global_users, wrong_hash
 from dfproxy.errors import InvalidSettings, Problem
 from dfproxy.model.listener import Listener
@@ -263,6 +264,7 @@ def _assemble(
     plain["in_swarm"] = chosen.get("mode") == "swarm"
     plain["listeners"] = _listeners(chosen, problems)
     plain["users"] = _users(chosen, problems)
+    plain["compression"] = compressed(chosen.get("compression-algo", ()), chosen.get("compression-type", ()))
     if "state_dir" not in plain:
         plain["state_dir"] = _state_dir(environment, is_root, problems)
     _check_names(plain.get("names", ()), problems)

@@ -21,7 +21,16 @@ from dfproxy.expressions.subject import Surroundings
 from dfproxy.expressions.words import InvalidExpression, split_items
 from dfproxy.model.match import Match
 from dfproxy.model.settings import Settings
-from dfproxy.model.steps import Access, Compression, HeaderRule, Redirect, Rewrite, Steps
+from dfproxy.model.steps import (
+    CLOSES_SERVER,
+    KEEPS_SERVER,
+    Access,
+    Compression,
+    HeaderRule,
+    Redirect,
+    Rewrite,
+    Steps,
+)
 
 STICKY = "sticky-server"
 """
@@ -45,9 +54,16 @@ Most rewrites of a destination.
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 section 5.6.2
 _MEDIA = re.compile(r"[!#$&^_.+*/A-Za-z0-9-]+", re.ASCII)
-_KEEPS = ("http-keep-alive", "http-tunnel")
-_CLOSES = ("http-server-close", "httpclose", "forceclose")
-_ALGORITHMS = ("identity", "gzip", "deflate", "raw-deflate")
+MODES = KEEPS_SERVER + CLOSES_SERVER
+"""
+What `connectionMode` and `CONNECTION_MODE` may be.
+"""
+
+COMPRESSIONS = ("identity", "gzip", "deflate", "raw-deflate")
+"""
+What `compressionAlgo` and `COMPRESSION_ALGO` may list.
+"""
+
 
 _REQUEST_RULES: tuple[tuple[str, str, str], ...] = (
     ("add", "addReqHeader", "addHeader"),
@@ -124,6 +140,8 @@ class StepsReader:
         sticky = self._sticky if self._has_tasks(index) else ""
         found = Steps(
             redirects=() if https else self._redirects(index, match, code, only),
+            allowed_networks=self._networks("allowFrom", index),
+            denied_networks=self._networks("denyFrom", index),
             https_code=code if only and not https else 0,
             request_headers=self._request_headers,
             rewrites=self._rewrites(index),
@@ -236,6 +254,15 @@ class StepsReader:
                 self._reader.problem(name, index, f"{method[:40]!r} is no method; write GET or the like")
         return tuple(found)
 
+    def _networks(self, name: str, index: int) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for word in self._reader.words(name, index):
+            try:
+                found[str(ipaddress.ip_network(word))] = None
+            except ValueError as error:
+                self._reader.problem(name, index, f"{word[:60]!r} is no network: {error}; write 10.0.0.0/8 or 10.1.2.3")
+        return tuple(found)
+
     # --- users ---
 
     def _users(self, name: str) -> Access | None:
@@ -279,19 +306,60 @@ class StepsReader:
 
     def _connection_mode(self) -> bool:
         mode = self._reader.text("connectionMode").strip().lower()
-        if mode and mode not in _KEEPS + _CLOSES:
-            self._reader.problem("connectionMode", 0, f"must be one of {', '.join(_KEEPS + _CLOSES)}")
-        return mode in _CLOSES
+        if mode and mode not in MODES:
+            self._reader.problem("connectionMode", 0, f"must be one of {', '.join(MODES)}")
+        return mode in CLOSES_SERVER or self._reader.settings.connection_mode in CLOSES_SERVER
 
     def _compressing(self) -> Compression | None:
-        algorithms = self._reader.text("compressionAlgo").split()
-        types = self._reader.text("compressionType").split()
-        for algorithm in algorithms:
-            if algorithm not in _ALGORITHMS:
-                self._reader.problem("compressionAlgo", 0, f"must be one of {', '.join(_ALGORITHMS)}")
-                return None
-        for kind in types:
-            if not _MEDIA.fullmatch(kind):
-                self._reader.problem("compressionType", 0, f"{kind[:40]!r} is no media type")
-        wanted = [algorithm for algorithm in algorithms if algorithm != "identity"]
-        return Compression(wanted[0], tuple(kind.lower() for kind in types)) if wanted else None
+        """
+        What the service says, else what holds for all.
+        """
+        everywhere = self._reader.settings.compression
+        found = everywhere.algorithms if everywhere is not None else ()
+        kinds = everywhere.types if everywhere is not None else ()
+        try:
+            if text := self._reader.text("compressionAlgo"):
+                found = algorithms(text)
+        except ValueError as error:
+            self._reader.problem("compressionAlgo", 0, str(error))
+        try:
+            if text := self._reader.text("compressionType"):
+                kinds = media_types(text)
+        except ValueError as error:
+            self._reader.problem("compressionType", 0, str(error))
+        return compressed(found, kinds)
+
+
+def compressed(names: tuple[str, ...], types: tuple[str, ...]) -> Compression | None:
+    """
+    None if that means as it is.
+    """
+    return Compression(names, types) if any(name != "identity" for name in names) else None
+
+
+def algorithms(text: str) -> tuple[str, ...]:
+    """
+    Names of ways to compress, separated by blanks; case does not matter.
+
+    Raises:
+        ValueError: one is not known.
+    """
+    found = tuple(dict.fromkeys(text.lower().split()))
+    for name in found:
+        if name not in COMPRESSIONS:
+            raise ValueError(f"{name[:40]!r} is not known; known: {', '.join(COMPRESSIONS)}")
+    return found
+
+
+def media_types(text: str) -> tuple[str, ...]:
+    """
+    Beginnings of media types, separated by blanks.
+
+    Raises:
+        ValueError: one is none.
+    """
+    found = tuple(dict.fromkeys(text.lower().split()))
+    for name in found:
+        if not _MEDIA.fullmatch(name):
+            raise ValueError(f"{name[:40]!r} is no media type; write text/html text/css")
+    return found

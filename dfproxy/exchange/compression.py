@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dfproxy.errors import InvalidRoute
 from dfproxy.model.steps import Compression
@@ -17,9 +17,14 @@ from dfproxy.wire.framing import UNTIL_CLOSE
 from dfproxy.wire.h1 import RequestHead, ResponseHead
 from dfproxy.wire.headers import first, without
 
-ALGORITHMS = {"gzip": (b"gzip", 31), "deflate": (b"deflate", 15), "raw-deflate": (b"deflate", -15)}
+ALGORITHMS = {
+    "gzip": (b"gzip", 31),
+    "deflate": (b"deflate", 15),
+    "raw-deflate": (b"deflate", -15),
+    "identity": (b"identity", 0),
+}
 """
-HAProxy's name to content coding and zlib's window bits.
+HAProxy's name to content coding and zlib's window bits; 0: as it is.
 """
 
 LEVEL = 1
@@ -28,7 +33,7 @@ As HAProxy's `tune.comp.maxlevel`: the processor is the scarce thing in a proxy.
 """
 
 _STATUSES = frozenset({200, 201, 202, 203})
-_QUALITY = re.compile(rb"q=([0-9.]+)")
+_QUALITY = re.compile(rb"q=([01](?:\.[0-9]{0,3})?)")  # RFC 9110 12.4.2
 
 
 class Compressor:
@@ -36,18 +41,21 @@ class Compressor:
     What a route compresses.
 
     Args:
-        compression: algorithm and types.
+        compression: algorithms and types.
 
     Raises:
         InvalidRoute: there is no such algorithm.
     """
 
-    __slots__ = ("_bits", "_coding", "_types")
+    __slots__ = ("_codings", "_types")
 
     def __init__(self, compression: Compression) -> None:
-        if compression.algorithm not in ALGORITHMS:
-            raise InvalidRoute(f"there is no compression {compression.algorithm!r}; known are {', '.join(ALGORITHMS)}")
-        self._coding, self._bits = ALGORITHMS[compression.algorithm]
+        self._codings: dict[bytes, int] = {}
+        for algorithm in compression.algorithms:
+            if algorithm not in ALGORITHMS:
+                raise InvalidRoute(f"there is no compression {algorithm!r}; known are {', '.join(ALGORITHMS)}")
+            coding, bits = ALGORITHMS[algorithm]
+            self._codings.setdefault(coding, bits)
         self._types = tuple(kind.lower().encode() for kind in compression.types)
 
     def begin(
@@ -65,18 +73,21 @@ class Compressor:
         """
         if head.status not in _STATUSES or not head.body or request.method == b"HEAD" or not request.version:
             return None
-        if (ended and not any(pieces)) or not accepts(request, self._coding) or not self._wants(head.kept):
+        if (ended and not any(pieces)) or not self._wants(head.kept):
+            return None
+        coding = chosen(request, self._codings)
+        if coding is None or not (bits := self._codings[coding]):
             return None
         kept = without(head.kept, b"content-length")
         tag = first(kept, b"etag")
         if tag is not None and not tag.startswith(b"W/"):
             kept = without(kept, b"etag") + b"ETag: W/%b\r\n" % tag
-        kept += b"Content-Encoding: %b\r\n" % self._coding
+        kept += b"Content-Encoding: %b\r\n" % coding
         if b"accept-encoding" not in (first(kept, b"vary") or b"").lower():
             kept += b"Vary: Accept-Encoding\r\n"
         head.kept = kept
         head.body = UNTIL_CLOSE  # of unknown length: in chunks towards a client of HTTP/1.1
-        return Compressing(self._bits)
+        return Compressing(bits)
 
     def _wants(self, section: bytes) -> bool:
         if first(section, b"content-encoding") is not None:
@@ -115,21 +126,25 @@ class Compressing:
         return [b"".join([self._stream.compress(piece) for piece in pieces]) + self._stream.flush()]
 
 
-def accepts(request: RequestHead, coding: bytes) -> bool:
+def chosen(request: RequestHead, codings: Collection[bytes]) -> bytes | None:
     """
-    Whether the client can read this coding. Old browsers that say so wrongly cannot.
+    The one of these codings that the client likes best, the first it names of several; None: none of them.
+
+    Old browsers that say wrongly what they can read can read none.
     """
     agents = request.values(b"user-agent")
     if agents and agents[0].startswith(b"Mozilla/4"):
-        return False
-    star = False
+        return None
+    wished: dict[bytes, float] = {}
     for line in request.values(b"accept-encoding"):
         for part in line.lower().split(b","):
             name, _, parameters = part.partition(b";")
             match = _QUALITY.search(parameters)
-            wanted = match is None or match[1].strip(b"0.") != b""
-            name = name.strip(b" \t")
-            if name == coding:
-                return wanted
-            star = star or (name == b"*" and wanted)
-    return star
+            wished.setdefault(name.strip(b" \t"), 1.0 if match is None else float(match[1]))
+    best, best_wish = None, 0.0
+    for name, wish in wished.items():
+        if name == b"*":
+            name = next((coding for coding in codings if coding not in wished), name)
+        if wish > best_wish and name in codings:
+            best, best_wish = name, wish
+    return best

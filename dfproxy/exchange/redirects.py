@@ -29,7 +29,7 @@ from dfproxy.routing.compile import TableBuilder
 from dfproxy.routing.matcher import Check, header_check, without_port
 from dfproxy.routing.table import RouteTable
 from dfproxy.upstream.live import LiveBackend
-from dfproxy.wire.h1 import RequestHead, tls_of
+from dfproxy.wire.h1 import RequestHead, is_https
 
 CHALLENGES = b"/.well-known/acme-challenge/"
 
@@ -65,7 +65,7 @@ class Elsewhere:
         """
         start = b""
         if self._host:
-            start = (b"https://" if self._secure or tls_of(request) is not None else b"http://") + self._host
+            start = (b"https://" if self._secure or is_https(request) else b"http://") + self._host
         return Answered(traffic, downstream, request, self._backend, redirect(request, self._code, start))
 
 
@@ -192,7 +192,7 @@ class _NotHttps:
 
     def compile(self, values: tuple[str, ...]) -> Check:
         says_https = header_check(b"x-forwarded-proto", b"https")
-        return lambda request: tls_of(request) is None and not says_https(request)
+        return lambda request: not is_https(request) and not says_https(request)
 
 
 @implementer(IRouteConditionFactory)

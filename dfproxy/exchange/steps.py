@@ -2,8 +2,8 @@
 What a route does to a request and its answer, compiled once per route.
 
 The order is fixed (HAProxy's, as DFP wrote its backends): redirect to https, X-Forwarded-Proto, header rules,
-rewriting, client certificate, methods, plain connections, users. A step lets the request pass, changed or not, or
-answers it.
+rewriting, client certificate, methods, plain connections, users. Before all of them networks, which are ours: strangers
+learn nothing. A step lets the request pass, changed or not, or answers it.
 
 A route without steps has none of this: its backend's `steps` is None.
 
@@ -33,8 +33,9 @@ from dfproxy.expressions.words import InvalidExpression
 from dfproxy.model.ending import DENIED, TARGET_TOO_LONG, TOO_BUSY
 from dfproxy.model.steps import HeaderRule, Rewrite, Steps
 from dfproxy.upstream.live import LiveBackend
-from dfproxy.wire.h1 import RequestHead, ResponseHead, tls_of
+from dfproxy.wire.h1 import RequestHead, ResponseHead, is_https, tls_of
 from dfproxy.wire.headers import first, without
+from dfproxy.wire.networks import Networks
 
 FORWARDED_PROTO = b"X-Forwarded-Proto: https\r\n"
 """
@@ -196,6 +197,8 @@ _DENIED = Said.refusal(DENIED)
 
 def _request_steps(steps: Steps, surroundings: Surroundings) -> list[Step]:
     found: list[Step] = []
+    if steps.allowed_networks or steps.denied_networks:
+        found.append(_network_step(steps))
     if steps.https_code:
         found.append(_https_step(steps.https_code))
     found += [_header_step(rule, surroundings) for rule in steps.request_headers]
@@ -210,13 +213,30 @@ def _request_steps(steps: Steps, surroundings: Surroundings) -> list[Step]:
         denied = frozenset(method.encode() for method in steps.denied_methods)
         found.append(lambda request, subject: _DENIED if request.method in denied else None)
     if steps.denies_plain:
-        found.append(lambda request, subject: None if tls_of(request) is not None else _DENIED)
+        found.append(lambda request, subject: None if is_https(request) else _DENIED)
     return found
 
 
 def _https_step(code: int) -> Step:
     def step(request: RequestHead, subject: Subject) -> Said | None:
-        return redirect(request, code, b"") if tls_of(request) is None else None
+        return None if is_https(request) else redirect(request, code, b"")
+
+    return step
+
+
+def _network_step(steps: Steps) -> Step:
+    """
+    Clients without an address are in no network: denied where some are allowed only.
+    """
+    try:
+        allowed = Networks(steps.allowed_networks) if steps.allowed_networks else None
+        denied = Networks(steps.denied_networks)
+    except ValueError as error:
+        raise InvalidRoute(str(error)) from error
+
+    def step(request: RequestHead, subject: Subject) -> Said | None:
+        host = request.client_host
+        return _DENIED if host in denied or (allowed is not None and host not in allowed) else None
 
     return step
 

@@ -33,7 +33,7 @@ class Traffic:
         dirty: tallies that changed since the last flush, each once.
         pipes: for splicing.
         splice: large bodies may go from socket to socket in the kernel.
-        draining: no new request on connections; answers close them.
+        closing: answers close their connections: the process drains, or the operator wants it so (`httpclose`).
         pages: the operator's own error pages: status to head and body.
         nested: answers of our own that are being given, one from within the other.
     """
@@ -41,10 +41,10 @@ class Traffic:
     __slots__ = (
         "access_log",
         "clock",
+        "closing",
         "connector",
         "deadlines",
         "dirty",
-        "draining",
         "frontend",
         "limits",
         "monotonic",
@@ -74,7 +74,7 @@ class Traffic:
         self.dirty: list[Tally] = []
         self.splice = True
         self.pipes = Pipes()
-        self.draining = False
+        self.closing = False
         self.nested = 0
         self.pages: Mapping[int, tuple[bytes, bytes]] = {}
 

@@ -417,7 +417,7 @@ class Http1Session(Protocol):
         assert request is not None
         self._responding = True
         extra = b"\r\n"
-        keep_alive = self._keep_alive and not self._traffic.draining
+        keep_alive = self._keep_alive and not self._traffic.closing
         if self._client_ended and not self._buffer:
             keep_alive = False  # what it has sent already is still answered
         if head.status == 101:

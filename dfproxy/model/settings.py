@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from dfproxy.model.listener import Listener
 from dfproxy.model.service import Balance
-from dfproxy.model.steps import User
+from dfproxy.model.steps import Compression, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,8 @@ class Settings:
         limits: every bound.
         tls: how TLS is spoken with clients.
         https_only: what came without TLS is redirected, whatever a service says.
+        connection_mode: when connections are kept, in HAProxy's words; a service may only be stricter.
+        compression: of services that say nothing of it; None: none.
         users: who may use services without users of their own; empty: everybody.
         user_lists: text of each secret `dfp_users_<name>`, by that name.
         environment: variables that header rules may ask for.
@@ -190,6 +192,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     tls: Tls = field(default_factory=Tls)
     https_only: bool = False
+    connection_mode: str = "http-keep-alive"
+    compression: Compression | None = None
     users: tuple[User, ...] = ()
     user_lists: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)

@@ -15,6 +15,21 @@ from typing import Literal
 
 from dfproxy.model.match import Match
 
+KEEPS_SERVER = ("http-keep-alive", "http-tunnel")
+"""
+Connection modes that keep a server's connection. The second one's tunnels are not made: later requests are routed.
+"""
+
+CLOSES_SERVER = ("http-server-close", "httpclose", "forceclose")
+"""
+Those that close it after each answer.
+"""
+
+CLOSES_CLIENTS = ("httpclose", "forceclose")
+"""
+Those that as the mode of the whole proxy close the client's connection as well.
+"""
+
 _NO_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 
 
@@ -106,11 +121,11 @@ class Compression:
     Answers are compressed for clients that can read it.
 
     Attributes:
-        algorithm: `gzip`, `deflate` or `raw-deflate`.
+        algorithms: any of `gzip`, `deflate`, `raw-deflate` and `identity` (as it is); the client's wish decides.
         types: beginnings of media types, in lower case; empty: all.
     """
 
-    algorithm: str
+    algorithms: tuple[str, ...]
     types: tuple[str, ...] = ()
 
 
@@ -121,6 +136,8 @@ class Steps:
 
     Attributes:
         redirects: before a route is chosen.
+        allowed_networks: 403 for clients from anywhere else; empty: from anywhere.
+        denied_networks: 403 for clients from these.
         https_code: status of the redirect to https of what came without TLS; 0: none.
         request_headers: header rules on requests.
         rewrites: of the path, each sees what the former made.
@@ -137,6 +154,8 @@ class Steps:
     """
 
     redirects: tuple[Redirect, ...] = ()
+    allowed_networks: tuple[str, ...] = ()
+    denied_networks: tuple[str, ...] = ()
     https_code: int = 0
     request_headers: tuple[HeaderRule, ...] = ()
     rewrites: tuple[Rewrite, ...] = ()

@@ -6,19 +6,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from ipaddress import ip_network
-from socket import AF_INET, AF_INET6, inet_pton
 
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from dfproxy.errors import InvalidRoute
 from dfproxy.interfaces import IRequest, IRouteConditionFactory
-
-MAPPED = bytes(10) + b"\xff\xff"
-"""
-How an IPv4 address begins when it is written as an IPv6 one (RFC 4291 section 2.5.5.2).
-"""
+from dfproxy.wire.networks import Networks
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """
@@ -26,19 +20,6 @@ RFC 9110 section 5.6.2.
 """
 
 STANDARD_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
-
-
-def packed(address: str) -> bytes | None:
-    """
-    Bytes of an IP address: 4 or 16; an IPv4 address within IPv6 gives 4. None if it is none.
-    """
-    try:
-        if ":" not in address:
-            return inet_pton(AF_INET, address)
-        raw = inet_pton(AF_INET6, address.partition("%")[0])  # without the zone
-    except (OSError, ValueError):
-        return None
-    return raw[12:] if raw.startswith(MAPPED) else raw
 
 
 @implementer(IPlugin, IRouteConditionFactory)
@@ -57,28 +38,13 @@ class Network:
         """
         if not values:
             raise InvalidRoute("network takes one network or more, such as 10.0.0.0/8")
-        # One set of network numbers for each size of address and number of host bits: few, however many networks.
-        by_size: dict[tuple[int, int], set[int]] = {}
-        for value in values:
-            try:
-                network = ip_network(value.strip())
-            except ValueError as error:
-                raise InvalidRoute(f"network: {error}") from error
-            host_bits = network.max_prefixlen - network.prefixlen
-            key = network.max_prefixlen // 8, host_bits
-            by_size.setdefault(key, set()).add(int(network.network_address) >> host_bits)
-        tests = tuple((size, host_bits, frozenset(numbers)) for (size, host_bits), numbers in by_size.items())
+        try:
+            networks = Networks(values)
+        except ValueError as error:
+            raise InvalidRoute(f"network: {error}") from error
 
         def in_network(request: IRequest) -> bool:
-            raw = packed(request.client_host)
-            if raw is None:
-                return False
-            number = int.from_bytes(raw)
-            length = len(raw)
-            for size, host_bits, numbers in tests:
-                if size == length and number >> host_bits in numbers:
-                    return True
-            return False
+            return request.client_host in networks
 
         return in_network
 

@@ -93,6 +93,7 @@ class RequestHead:
         local_port: port that it connected to.
         sticky: the server that its cookie names; not set at all where no route asks for it.
         tls: what is known of the TLS connection it came on; not set at all where there is none, so ask `tls_of`.
+        relayed_https: True: a trusted proxy says that the client speaks TLS with it; else not set at all.
     """
 
     __slots__ = (
@@ -107,6 +108,7 @@ class RequestHead:
         "local_port",
         "method",
         "path",
+        "relayed_https",
         "section",
         "sticky",
         "target",
@@ -132,6 +134,7 @@ class RequestHead:
     local_port: int
     tls: TlsFacts
     sticky: object
+    relayed_https: bool
 
     def values(self, name: bytes) -> list[bytes]:
         """
@@ -158,6 +161,13 @@ def tls_of(request: object) -> TlsFacts | None:
     the attribute, so that they need not set it.
     """
     return getattr(request, "tls", None)
+
+
+def is_https(request: object) -> bool:
+    """
+    Whether the client speaks TLS: with us, or with a proxy that we trust and that says so.
+    """
+    return getattr(request, "tls", None) is not None or getattr(request, "relayed_https", False)
 
 
 class ResponseHead:

@@ -51,6 +51,7 @@ class OptionsTests(SynchronousTestCase):
                 "ADDR": "127.0.0.1",
                 "PORTS": "81",
                 "NETWORKS": "10.0.0.0/8",
+                "ALGORITHMS": "gzip deflate",
                 "HOSTS": "swarm-listener",
             }.get(option.kind, "/x")
             if option.name == "ssl-bind-options":

@@ -5,6 +5,7 @@ Steps as HAProxy configuration, which HAProxy itself must take.
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -23,7 +24,7 @@ EVERYTHING = (
     "&setReqHeader=X-C%20%25[path,regsub(a,b)]&delReqHeader=X-D&setResHeader=X-E%20%25[res.hdr(x)]&users=a:hidden"
     "&allowedMethods=GET&deniedMethods=PUT&httpsOnly=true&verifyClientSsl=1&denyHttp=1&compressionAlgo=gzip"
     "&reqPathSearchReplace=%5E/v(%5B0-9%5D%2B)/%2C/version-%5C1/:/a%23%20%25b,c,gi&compressionType=text/html+text/css"
-    "&connectionMode=httpclose&httpsPort=3"
+    "&connectionMode=httpclose&httpsPort=3&allowFrom=10.0.0.0/8,2001:db8::/32&denyFrom=10.1.2.3"
 )
 REDIRECTS = (
     "serviceName=t&serviceDomain=acme.test&redirectFromDomain=old.test,x.test&port=2"
@@ -32,14 +33,14 @@ REDIRECTS = (
 CHALLENGES = "serviceName=le&servicePath=/.well-known/acme-challenge&port=2&usersSecret=nothere"
 
 
-def text_of(*queries: str) -> str:
+def text_of(*queries: str, settings: Settings = SETTINGS) -> str:
     routes = []
     for query in queries:
-        service = read(parse_qsl(query), (), SETTINGS, lambda text: Balance(text)).service
+        service = read(parse_qsl(query), (), settings, lambda text: Balance(text)).service
         assert service is not None
         routes += [Route(service, destination) for destination in service.destinations]
     listed = [(route, None) for route in routes]
-    return "".join(render(SETTINGS, listed, None, lambda name, index: (), Revision()))
+    return "".join(render(settings, listed, None, lambda name, index: (), Revision()))
 
 
 class TextTests(SynchronousTestCase):
@@ -56,6 +57,9 @@ class TextTests(SynchronousTestCase):
             "option http-server-close",
             "compression algo gzip",
             "compression type text/html text/css",
+            "acl denied_clients src 10.1.2.3/32",
+            "http-request deny if denied_clients",
+            "http-request deny if !allowed_clients",
             "http-request redirect scheme https code 302 if !{ ssl_fc }",
             "http-request add-header X-Forwarded-Proto https if { ssl_fc }",
             "http-request add-header X-A %[src] if { path_beg /x }",
@@ -93,13 +97,29 @@ class TextTests(SynchronousTestCase):
         self.assertIn("    user a password ", text)
         self.assertNotIn("hidden\n", text.replace("$5$hidden$hidden", ""))
 
+    def test_trusted_proxies(self) -> None:
+        """
+        Whom it is from is found out before the first redirect, and the server gets our peer behind X-Forwarded-For.
+        """
+        trusting = replace(SETTINGS, trusted_proxies=("10.0.0.0/8",), connection_mode="forceclose")
+        text = text_of(EVERYTHING, REDIRECTS, settings=trusting)
+        self.assertLess(text.index("set-src req.hdr(x-forwarded-for,-2)"), text.index("http-request redirect"))
+        self.assertNotIn("option forwardfor", text)
+        self.assertIn("    option httpclose\n", text)
+        self.assertEqual(text.count("    http-request add-header X-Forwarded-For %[var(txn.peer)]\n"), 3)
+        self.assertIn("redirect scheme https code 302 if !{ ssl_fc } !{ var(txn.https) -m bool }", text)
+        self.check(text)
+
     def test_haproxy_takes_it(self) -> None:
         """
         HAProxy accepts all of it.
         """
+        self.check(text_of(EVERYTHING, REDIRECTS, CHALLENGES))
+
+    def check(self, text: str) -> None:
         (haproxy,) = require("haproxy")
         file = self.mktemp()
         with open(file, "w") as out:
-            out.write(text_of(EVERYTHING, REDIRECTS, CHALLENGES))
+            out.write(text)
         checked = subprocess.run([haproxy, "-c", "-f", file], capture_output=True, text=True, timeout=20, check=False)
         self.assertEqual(checked.returncode, 0, checked.stderr)

@@ -36,7 +36,7 @@ class TableTests(SynchronousTestCase):
         """
         Every parameter that DFP knows is in the table, and beside them only ours.
         """
-        ours = {"balance", "endpoints", "condition", "stickyValue"}
+        ours = {"balance", "endpoints", "condition", "stickyValue", "allowFrom", "denyFrom"}
         ours |= {"backendTls", "backendCa", "backendServerName", "backendCertificate", "sendProxy"}
         self.assertEqual({row.name for row in TABLE}, set(DOCUMENTED_BY_DFP) | ours)
 

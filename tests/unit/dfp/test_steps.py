@@ -116,9 +116,35 @@ class AcceptedTests(SynchronousTestCase):
         self.assertEqual((found.wants_certificate, found.denies_plain, found.closes_server), (True, True, True))
         self.assertEqual(
             steps("compressionAlgo=identity+gzip&compressionType=text/HTML+x/y").compression,
-            Compression("gzip", ("text/html", "x/y")),
+            Compression(("identity", "gzip"), ("text/html", "x/y")),
         )
         self.assertIsNone(steps("compressionAlgo=identity").compression)
+
+    def test_networks(self) -> None:
+        """
+        Addresses and networks, each once; of each destination.
+        """
+        two = "serviceName=s&servicePath.1=/a&port.1=1&servicePath.2=/b&port.2=2&allowFrom=10.0.0.0/8"
+        one, other = service(
+            f"{two}&allowFrom.2=2001:DB8::/32+192.0.2.1,192.0.2.1/32&denyFrom=10.1.0.0/16"
+        ).destinations
+        assert one.steps is not None and other.steps is not None
+        self.assertEqual((one.steps.allowed_networks, one.steps.denied_networks), (("10.0.0.0/8",), ("10.1.0.0/16",)))
+        self.assertEqual(other.steps.allowed_networks, ("2001:db8::/32", "192.0.2.1/32"))
+
+    def test_for_all(self) -> None:
+        """
+        CONNECTION_MODE and COMPRESSION_ALGO hold for services that say nothing; of modes the stricter one counts.
+        """
+        everywhere = Settings(connection_mode="http-server-close", compression=Compression(("gzip",), ("text/",)))
+        self.assertEqual(steps("", everywhere), Steps(closes_server=True, compression=everywhere.compression))
+        self.assertTrue(steps("connectionMode=http-keep-alive", everywhere).closes_server)
+        self.assertFalse(steps("connectionMode=http-keep-alive", Settings(connection_mode="http-tunnel")).closes_server)
+        own = steps("compressionAlgo=DEFLATE", everywhere).compression
+        self.assertEqual(own, Compression(("deflate",), ("text/",)))
+        self.assertEqual(steps("compressionType=a/b", everywhere).compression, Compression(("gzip",), ("a/b",)))
+        self.assertIsNone(steps("compressionAlgo=identity", everywhere).compression)
+        self.assertIsNone(steps("compressionType=a/b").compression)
 
     def test_sticky(self) -> None:
         """
@@ -195,6 +221,9 @@ class RefusedTests(SynchronousTestCase):
             ("compressionAlgo=br", "compressionAlgo"),
             ("compressionAlgo=gzip&compressionType=%22", "compressionType"),
             ("httpsPort=70000", "httpsPort"),
+            ("allowFrom=10.0.0.1/8", "allowFrom"),
+            ("denyFrom=10.0.0.0/8,office", "denyFrom"),
+            ("allowFrom=,", "allowFrom"),
             ("httpsPort=1&srcHttpsPort=70000", "srcHttpsPort"),
         ):
             self.refused(query, parameter)
@@ -212,7 +241,8 @@ class RefusedTests(SynchronousTestCase):
         st.dictionaries(
             st.sampled_from(
                 "addReqHeader setResHeader delReqHeader reqPathSearchReplace allowedMethods users httpsOnly httpsPort "
-                "compressionAlgo connectionMode redirectFromDomain serviceDomain httpsRedirectCode".split()
+                "compressionAlgo connectionMode redirectFromDomain serviceDomain httpsRedirectCode allowFrom "
+                "denyFrom".split()
             ),
             st.text(alphabet="aX ,:%[]()'\"\\{}=1/.*$pathsrcif", max_size=20),
             max_size=5,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.errors import InvalidRoute
-from dfproxy.exchange.compression import Compressing, Compressor, accepts
+from dfproxy.exchange.compression import Compressing, Compressor, chosen
 from dfproxy.model.steps import Compression, Steps
 from dfproxy.wire.h1 import RequestHead, ResponseHead, request_head, response_head
 from tests.dialogue import FORWARDED, DialogueCase, client, server
@@ -32,7 +32,7 @@ def answer(*fields: str, status: int = 200) -> ResponseHead:
     return found[0]
 
 
-GZIP = Compressor(Compression("gzip", ("text/html", "application/json")))
+GZIP = Compressor(Compression(("gzip",), ("text/html", "application/json")))
 ACCEPTS = "Accept-Encoding: gzip"
 HTML = "Content-Type: Text/HTML; charset=utf-8"
 
@@ -82,7 +82,35 @@ class DecisionTests(SynchronousTestCase):
             (("Accept-Encoding: br", "Accept-Encoding: gzip"), True),
             ((ACCEPTS, "User-Agent: Mozilla/4.0"), False),
         ):
-            self.assertIs(accepts(request(*fields), b"gzip"), wanted, fields)
+            self.assertEqual(chosen(request(*fields), (b"gzip",)), b"gzip" if wanted else None, fields)
+
+    def test_several(self) -> None:
+        """
+        Of several the client's favourite, the first it names if it likes them alike.
+        """
+        both = (b"gzip", b"deflate", b"identity")
+        for said, wanted in (
+            ("gzip, deflate", b"gzip"),
+            ("deflate, gzip", b"deflate"),
+            ("gzip;q=0.5, deflate;q=0.501", b"deflate"),
+            ("gzip;q=0.5, *", b"deflate"),
+            ("br, *;q=0.1", b"gzip"),
+            ("identity, gzip;q=0.9", b"identity"),
+            ("gzip;q=0, deflate;q=0", None),
+            ("gzip;q=2, br", b"gzip"),
+            ("br", None),
+        ):
+            self.assertEqual(chosen(request(f"Accept-Encoding: {said}"), both), wanted, said)
+
+    def test_as_it_is(self) -> None:
+        """
+        A client that would rather have it as it is gets it so.
+        """
+        one = Compressor(Compression(("gzip", "identity")))
+        self.assertIsNone(one.begin(request("Accept-Encoding: identity, gzip;q=0.1"), answer(HTML), (b"x",), False))
+        head = answer(HTML)
+        self.assertIsNotNone(one.begin(request("Accept-Encoding: gzip, identity"), head, (b"x",), False))
+        self.assertIn(b"Content-Encoding: gzip", head.kept)
 
     def test_head(self) -> None:
         """
@@ -103,7 +131,7 @@ class DecisionTests(SynchronousTestCase):
         """
         Algorithms that are none refuse the change.
         """
-        self.assertRaises(InvalidRoute, Compressor, Compression("zstd"))
+        self.assertRaises(InvalidRoute, Compressor, Compression(("gzip", "zstd")))
 
 
 class BodyTests(SynchronousTestCase):
@@ -139,7 +167,7 @@ class DialogueTests(DialogueCase):
         packed = Compressing(31).finish([body])[0]
         self.assertEqual(gzip.decompress(packed), body)
         self.talk(
-            route_has(Steps(compression=Compression("gzip"))),
+            route_has(Steps(compression=Compression(("gzip",)))),
             client.sends("GET / HTTP/1.1", "Host: a.test", ACCEPTS),
             server.gets("GET / HTTP/1.1", "Host: a.test", ACCEPTS, FORWARDED),
             server.sends("HTTP/1.1 200 OK", "Content-Length: 600", body=body),
@@ -159,7 +187,7 @@ class DialogueTests(DialogueCase):
         body = Compressing(31)
         first, last = body.feed([b"he"]), body.finish([b"llo"])
         self.talk(
-            route_has(Steps(compression=Compression("gzip"))),
+            route_has(Steps(compression=Compression(("gzip",)))),
             client.sends("GET / HTTP/1.1", "Host: a.test", ACCEPTS),
             server.gets("GET / HTTP/1.1", "Host: a.test", ACCEPTS, FORWARDED),
             server.sends("HTTP/1.1 200 OK", "Content-Length: 5", body="he"),

@@ -42,4 +42,4 @@ class TrafficTests(SynchronousTestCase):
         """
         self.assertIs(self.traffic.connector.deadlines, self.traffic.deadlines)
         self.assertIs(self.traffic.connector.limits, self.limits)
-        self.assertFalse(self.traffic.draining)
+        self.assertFalse(self.traffic.closing)

@@ -73,7 +73,7 @@ class SiteTests(DialogueCase):
         """
         dialogue = Dialogue()
         dialogue.run(*asks, *answers, dials(), *asks, dials())
-        dialogue.traffic.draining = True
+        dialogue.traffic.closing = True
         dialogue.run(
             site_does("close_idle"),
             Party("client", 0).is_closed(),

@@ -13,6 +13,8 @@ from dfproxy.workers.messages import Part, decode, encode
 
 EVERYTHING = Steps(
     redirects=(Redirect(Match(hosts=(HostPattern("prefix", b"a"),)), "http", "b", True, 301),),
+    allowed_networks=("10.0.0.0/8",),
+    denied_networks=("10.1.0.0/16",),
     https_code=302,
     request_headers=(HeaderRule("add", "X 1"),),
     rewrites=(Rewrite("a", "b", True, True),),
@@ -24,7 +26,7 @@ EVERYTHING = Steps(
     response_headers=(HeaderRule("del", "X"),),
     closes_server=True,
     sticky="s",
-    compression=Compression("gzip", ("text/",)),
+    compression=Compression(("gzip", "deflate"), ("text/",)),
 )
 
 
