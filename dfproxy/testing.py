@@ -26,6 +26,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from dfproxy.balancing.preview import Unforeseen, preview
 from dfproxy.errors import InvalidBalance, InvalidRoute
 from dfproxy.interfaces import (
     IBalancer,
@@ -239,6 +240,33 @@ class BalancerContract(_Case):
                 self.assertNotEqual(str(error), "", "a refusal says why")
             else:
                 verifyObject(IBalancer, balancer)
+
+    def test_the_next_pick_is_foreseen(self) -> None:
+        """
+        Whoever asks beforehand where a request would go (`explain`) is told, or that it cannot be foreseen; what is
+        picked then and later is the same as if nobody had asked.
+        """
+        asked, unasked = Random(1), Random(1)
+        balancer = self.factory.build(self.arguments, self.clock, asked)
+        other = self.factory.build(self.arguments, self.clock, unasked)
+        servers = fake_servers([1, 3, 2])
+        balancer.update(servers)
+        other.update(servers)
+        for number in range(60):
+            request = self.request(number)
+            try:
+                foreseen = preview(balancer, request, asked, (*servers, self.clock))
+            except Unforeseen:
+                foreseen = None
+            picked = cast(FakeServer, balancer.pick(request))
+            self.assertIs(other.pick(request), picked)
+            self.assertIn(foreseen, (None, picked))
+            for told in (balancer, other) if number % 3 else ():
+                told.taken(picked)
+            self.clock.advance(LATENCY_S)
+            for told in (balancer, other) if number % 3 else ():
+                told.released(picked, LATENCY_S * (1 + number % 5), number % 7 == 0)
+            picked.in_flight = number % 4
 
     def test_nobody_without_servers(self) -> None:
         """

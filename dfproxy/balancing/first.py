@@ -25,3 +25,5 @@ class First(Balancer):
         """
         servers = self.servers
         return servers[0] if servers else None
+
+    peek = pick  # it changes nothing

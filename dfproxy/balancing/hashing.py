@@ -165,6 +165,13 @@ class Hashing(Balancer):
         key = self.key(request)
         return self._ring.owner(key) if key else self._turns.pick(request)
 
+    def peek(self, request: IRequest) -> IServer | None:
+        """
+        What `pick` would answer now (`dfproxy.balancing.preview`).
+        """
+        key = self.key(request)
+        return self._ring.owner(key) if key else self._turns.peek(request)
+
 
 class Source(Hashing):
     """

@@ -159,6 +159,20 @@ class LeastConn(Balancer):
         heapreplace(heap, entry)
         return server
 
+    def peek(self, request: IRequest) -> IServer | None:
+        """
+        What `pick` would answer now (`dfproxy.balancing.preview`).
+        """
+        seats = [
+            (seat, seat.load, seat.pending, seat.pending_since, seat.due, seat.entry) for seat in self._seats.values()
+        ]
+        heap, now, look = self._heap.copy(), self._now, self._look
+        server = self.pick(request)
+        for seat, load, pending, pending_since, due, entry in seats:
+            seat.load, seat.pending, seat.pending_since, seat.due, seat.entry = load, pending, pending_since, due, entry
+        self._heap, self._now, self._look = heap, now, look
+        return server
+
     def taken(self, server: IServer) -> None:
         """
         What was pending is now in flight: the load is the same.

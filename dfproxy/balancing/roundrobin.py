@@ -84,3 +84,9 @@ class RoundRobin(Balancer):
         heapreplace(turns, turn)
         server: IServer = turn[SERVER]
         return server
+
+    def peek(self, request: IRequest) -> IServer | None:
+        """
+        What `pick` would answer now (`dfproxy.balancing.preview`).
+        """
+        return self._turns[0][SERVER] if self._turns else None

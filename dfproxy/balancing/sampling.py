@@ -68,8 +68,9 @@ class Draws(Balancer):
         clock: IReactorTime | None = None,
         random: Random | None = None,
     ) -> None:
+        random = random or Random()
         super().__init__(arguments, clock, random)
-        self._chance = (random or Random()).random
+        self._chance = random.random
         self._count = 0
         self._bounds: list[int] | None = None
         self._total = 0
@@ -83,6 +84,16 @@ class Draws(Balancer):
         weights = [server.weight for server in servers]
         self._bounds = list(accumulate(weights)) if len(set(weights)) > 1 else None
         self._total = sum(weights)
+
+    def peek(self, request: IRequest) -> IServer | None:
+        """
+        What `pick` would answer now (`dfproxy.balancing.preview`).
+        """
+        assert self.random is not None
+        state = self.random.getstate()
+        server = self.pick(request)
+        self.random.setstate(state)
+        return server
 
     def _draw(self) -> int:
         """
