@@ -1,15 +1,17 @@
 #!/bin/sh
 # Debian packages that tests and bench use. As root on Debian the missing ones are installed, elsewhere
 # they are named loudly, and the tests that need them are skipped.
-# A line: program, package. With SWARM=yes also those of `make swarm-test`.
+# A line: program (or file), package. With SWARM=yes also those of `make swarm-test`.
 set -u
 missing=""
 while read -r program package; do
     [ -n "$program" ] || continue
+    case $program in /*) [ -e "$program" ] && continue ;; esac
     PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" command -v "$program" >/dev/null 2>&1 || missing="$missing $package"
 done <<LIST
 haproxy haproxy
 nginx nginx-light
+/usr/lib/nginx/modules/ngx_stream_module.so libnginx-mod-stream
 wrk wrk
 curl curl
 strace strace

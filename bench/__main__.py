@@ -2,7 +2,7 @@
 `make bench`: all measurements, or those named: python -m bench [--short] [--write-doc] [NAME...].
 
 Exit status 0 if all ran, also where a figure misses its floor: that is printed, and judged by people. BENCH_SHORT=1 in
-the environment is --short: a glance of under three minutes, for CI.
+the environment is --short: a glance of under four minutes, for CI.
 """
 
 from __future__ import annotations
@@ -16,14 +16,18 @@ import time
 import traceback
 from types import FrameType
 
-from bench import changes, faults, profile, routes, throughput
+from bench import changes, faults, profile, routes, secure, streams, throughput, unused
 from bench.machine import ROOT, Bench, NotStarted
 from bench.report import Report
 from bench.servers import start_backends
 
 PARTS = {
     "throughput": throughput.measure,
+    "tls": secure.measure,
+    "http2": secure.measure_http2,
+    "tcp": streams.measure,
     "routes": routes.measure,
+    "unused": unused.measure,
     "changes": changes.measure,
     "open": changes.measure_open,
     "faults": faults.measure,
@@ -81,6 +85,8 @@ def main(*arguments: str) -> int:
         print("ended")
         return 130
     print(f"\n{len(report.results)} figures in {time.monotonic() - began:.0f} s", flush=True)
+    for result in report.unmeasured():
+        print(f"not measured: {result.group}: {result.what}: {result.more}")
     for result in report.below_floor():
         print(f"below the floor: {result.group}: {result.what}: {result.shown()}")
     if failed:

@@ -7,6 +7,7 @@ asyncio and plain sockets: the measuring side should cost little and share nothi
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,24 @@ from urllib.parse import urlencode
 BASE = "/v1/docker-flow-proxy"
 CALL_LIMIT_S = 60
 """Seconds after which a call counts as not answered."""
+
+
+class Refused(RuntimeError):
+    """
+    A call that had to succeed did not; the text says which, and what was answered.
+    """
+
+
+def reason_of(body: bytes) -> str:
+    """
+    Why a call was refused: the message of its answer, or the beginning of an answer that has none.
+    """
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    message = answer.get("Message") if isinstance(answer, dict) else None
+    return message if isinstance(message, str) else repr(body[:300])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +119,12 @@ class Api:
             Seconds until its answer was complete.
 
         Raises:
-            RuntimeError: another status than 200.
+            Refused: another status than 200.
         """
         began = time.perf_counter()
         status, body = await ask(self.port, path)
         if status != 200:
-            raise RuntimeError(f"{path}: {status} {body[:300]!r}")
+            raise Refused(f"{status} {reason_of(body)} ({path})")
         return time.perf_counter() - began
 
     async def publish(self, service: Published, backend: int) -> float:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from bench.machine import OTHER_CPU, ROOT, Bench, find_program
 from bench.proxies import Proxy
 
-WRK_EXTRA_S = 30
-"""Seconds beyond the length of a run after which wrk counts as stuck."""
+CLIENT_EXTRA_S = 30
+"""Seconds beyond the length of a run after which a load generator counts as stuck."""
 LATE_S = 2.0
 """Seconds after which a request of the steady client that still has no answer at the end counts as failed."""
 
@@ -57,12 +57,38 @@ class Run:
         return self.cpu_s / max(self.requests, 1) * 1e6
 
 
-def wrk_command(port: int, target: str, connections: int, seconds: int, host: str = "bench") -> list[str]:
+def wrk_command(proxy: Proxy, target: str, connections: int, seconds: int, host: str = "bench") -> list[str]:
     """
     The wrk command of a run; it takes whole seconds only.
     """
     options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-H", f"Host: {host}"]
-    return [find_program("wrk"), *options, f"http://127.0.0.1:{port}{target}"]
+    return [find_program("wrk"), *options, f"{proxy.scheme}://127.0.0.1:{proxy.port}{target}"]
+
+
+def run_client(proxy: Proxy, command: list[str], seconds: int) -> tuple[str, float]:
+    """
+    Let a load generator run on the processor that the proxy is not on.
+
+    Args:
+        seconds: how long it is told to run.
+
+    Returns:
+        What it said, and the CPU seconds that the proxy used meanwhile.
+
+    Raises:
+        LoadFailed: it failed, or did not end.
+    """
+    command = ["taskset", "-c", str(OTHER_CPU), *command]
+    limit_s = seconds + CLIENT_EXTRA_S
+    before = proxy.running.cpu_s()
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit_s)
+    except subprocess.TimeoutExpired as error:
+        raise LoadFailed(f"{proxy.name}: {command[3]} has not ended after {limit_s} s") from error
+    used = proxy.running.cpu_s() - before
+    if done.returncode != 0:
+        raise LoadFailed(f"{proxy.name}: {command[3]}: {done.stdout}{done.stderr}")
+    return done.stdout, used
 
 
 def run_wrk(proxy: Proxy, target: str, connections: int, seconds: int, host: str = "bench", status: int = 200) -> Run:
@@ -75,16 +101,10 @@ def run_wrk(proxy: Proxy, target: str, connections: int, seconds: int, host: str
     Raises:
         LoadFailed: some answers had another status class, or connections failed.
     """
-    command = ["taskset", "-c", str(OTHER_CPU), *wrk_command(proxy.port, target, connections, seconds, host)]
-    before = proxy.running.cpu_s()
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds + WRK_EXTRA_S
-    )
-    used = proxy.running.cpu_s() - before
-    said = done.stdout
+    said, used = run_client(proxy, wrk_command(proxy, target, connections, seconds, host), seconds)
     counted = re.search(r"(\d+) requests in ([\d.]+)(m?s|m)", said)
-    if done.returncode != 0 or counted is None:
-        raise LoadFailed(f"{proxy.name}: wrk: {done.stdout}{done.stderr}")
+    if counted is None:
+        raise LoadFailed(f"{proxy.name}: wrk: {said}")
     requests = int(counted[1])
     other = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     wrong = int(other[1]) if other else 0

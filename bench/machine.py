@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -41,7 +42,9 @@ def find_program(name: str) -> str:
     Raises:
         NotStarted: it is not installed.
     """
-    for folder in [*os.environ.get("PATH", "").split(os.pathsep), "/usr/local/sbin", "/usr/sbin", "/sbin"]:
+    # First our environment's own: Envoy and Caddy come as wheels.
+    ours = str(Path(sys.executable).parent)
+    for folder in [ours, *os.environ.get("PATH", "").split(os.pathsep), "/usr/local/sbin", "/usr/sbin", "/sbin"]:
         if os.access(path := os.path.join(folder, name), os.X_OK):
             return path
     raise NotStarted(f"{name} is not installed")

@@ -6,16 +6,25 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from statistics import median
 
-from bench.machine import OTHER_CPU, PROXY_CPU, find_program
+from bench.machine import OTHER_CPU, PROXY_CPU, NotStarted, find_program
 
 BEGIN = "<!-- bench: written by `make bench-doc`, do not edit between these lines -->"
 END = "<!-- bench: end -->"
+
+VERSIONS = (
+    ("HAProxy", "haproxy", "-v"),
+    ("nginx", "nginx", "-v"),
+    ("Envoy", "envoy", "--version"),
+    ("Caddy", "caddy", "version"),
+)
+"""What is compared with, its program, and the option that makes it say its version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,7 @@ class Result:
     Attributes:
         group: heading it stands under.
         what: in words.
-        value: the figure.
+        value: the figure; None where it could not be measured, and then `more` says why.
         unit: of it; empty for a ratio.
         command: what measured it.
         goal: what it has to reach, None for a figure that only informs.
@@ -67,7 +76,7 @@ class Result:
 
     group: str
     what: str
-    value: float
+    value: float | None
     unit: str
     command: str
     goal: Goal | None = None
@@ -77,8 +86,16 @@ class Result:
         """
         The figure with its unit.
         """
+        if self.value is None:
+            return "not measured"
         digits = 0 if self.value == int(self.value) and abs(self.value) < 1e6 else 2 if abs(self.value) < 100 else 0
         return f"{self.value:,.{digits}f}{' ' + self.unit if self.unit else ''}"
+
+    def judged(self) -> str:
+        """
+        What the figure is worth, in a word; empty where nothing was measured or nothing is to be reached.
+        """
+        return "" if self.goal is None or self.value is None else self.goal.judge(self.value)
 
 
 class Report:
@@ -99,7 +116,7 @@ class Report:
         verdict = ""
         if result.goal is not None:
             goal, floor = result.goal.words()
-            verdict = f"  [{result.goal.judge(result.value)}; goal {goal}, floor {floor}]"
+            verdict = f"  [{result.judged() or 'not judged'}; goal {goal}, floor {floor}]"
         print(f"  {result.what}: {result.shown()}{verdict}", flush=True)
         if result.more:
             print(f"      {result.more}", flush=True)
@@ -109,7 +126,13 @@ class Report:
         """
         Results that miss their floor.
         """
-        return [r for r in self.results if r.goal is not None and r.goal.judge(r.value).startswith("BELOW")]
+        return [r for r in self.results if r.judged().startswith("BELOW")]
+
+    def unmeasured(self) -> list[Result]:
+        """
+        Results without a figure: neither reached nor missed.
+        """
+        return [r for r in self.results if r.value is None]
 
     def markdown(self) -> str:
         """
@@ -128,8 +151,7 @@ class Report:
                     "|---|---|---|---|---|---|",
                 ]
             goal, floor = result.goal.words() if result.goal else ("", "")
-            judged = result.goal.judge(result.value) if result.goal else ""
-            lines.append(f"| {result.what} | {result.shown()} | {goal} | {floor} | {judged} | {result.more} |")
+            lines.append(f"| {result.what} | {result.shown()} | {goal} | {floor} | {result.judged()} | {result.more} |")
         commands: dict[str, str] = {}
         for result in self.results:
             commands.setdefault(result.command, result.group)
@@ -164,18 +186,27 @@ def surroundings() -> str:
         ),
         platform.machine(),
     )
-    haproxy = first_line(find_program("haproxy"), "-v")
-    nginx = first_line(find_program("nginx"), "-v")
+    versions = "; ".join(version(*command) for command in VERSIONS)
     kernel = platform.release().split("-")[0]
     return (
-        f"Python {platform.python_version()}, Linux {kernel}, {os.cpu_count()} x {model}; {haproxy}; {nginx}. "
+        f"Python {platform.python_version()}, Linux {kernel}, {os.cpu_count()} x {model}; {versions}. "
         f"Proxy on CPU {PROXY_CPU}, load and backends on CPU {OTHER_CPU}."
     )
 
 
-def first_line(*command: str) -> str:
+def version(name: str, program: str, option: str) -> str:
+    """
+    The version of a program, as it says itself.
+    """
+    try:
+        command = [find_program(program), option]
+    except NotStarted as error:
+        return str(error)
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    return (done.stdout + done.stderr).strip().splitlines()[0].partition(" - ")[0]
+    # Not what stands before: Envoy names its own path.
+    said = (done.stdout + done.stderr).strip().partition("\n")[0].rpartition("version")[2]
+    found = re.search(r"\d+\.\d+[-+.\w]*", said)
+    return f"{name} {found[0] if found else '?'}"
 
 
 def percentile(values: list[float], share: float) -> float:

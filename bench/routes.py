@@ -47,13 +47,13 @@ def measure_set(bench: Bench, report: Report, backends: Backends, services: Serv
             note_memory(report, "a worker with 1 service", one, MEMORY_ONE)
         ratios, absolute = compare(one, many, service.target, service.host, 200, rounds, seconds)
         asyncio.run(one.api.withdraw(service.name))
-        command = " ".join(wrk_command(many.port, service.target, 32, seconds, service.host))
+        command = " ".join(wrk_command(many, service.target, 32, seconds, service.host))
         what = f"{services.name}: {place} of {count:,}"
         report.add(Result(heading, what, median(ratios), "", command, COST, absolute))
     target, host = services.unmatched
     asyncio.run(one.api.publish(services.asked[0][1], backends.http))
     ratios, absolute = compare(one, many, target, host, 503, rounds, seconds)
-    command = " ".join(wrk_command(many.port, target, 32, seconds, host))
+    command = " ".join(wrk_command(many, target, 32, seconds, host))
     report.add(Result(heading, f"{services.name}: no match", median(ratios), "", command, COST, absolute))
     note_memory(
         report, f"a worker with {count:,} services ({services.name})", many, MEMORY_MANY, f"published in {took:.1f} s"

@@ -1,22 +1,28 @@
 """
-Requests per CPU second of the proxy: small answers and big ones, ratios against HAProxy, nginx and stock Twisted.
+Requests per CPU second of the proxy: small answers and big ones.
 """
 
 from __future__ import annotations
 
 import asyncio
-from statistics import median
+from functools import partial
 
 from bench.api import Published
+from bench.caddy import start_caddy
+from bench.envoy import start_envoy
 from bench.load import Run, run_wrk, wrk_command
 from bench.machine import Bench
 from bench.proxies import Proxy, start_dfproxy, start_haproxy, start_nginx, start_stock
-from bench.report import Goal, Report, Result, spread
+from bench.report import Goal, Report
+from bench.rounds import Entrants, Work, compete
 from bench.servers import Backends
 
-SMALL = Goal(0.9, 0.6)
-BIG = Goal(1.5, 0.9)
-STOCK = Goal(20, 10)
+GROUP = "Requests per proxy-CPU-second, ratio of dfproxy"
+PEER = Goal(3, 2)
+"""Against proxies that, like ours, can be changed while they run."""
+SMALL = {"HAProxy": Goal(0.9, 0.6), "stock": Goal(20, 10), "Envoy": PEER, "Caddy": PEER}
+BIG = {"HAProxy": Goal(1.5, 0.9)}
+SERVICE = Published("bench", (("servicePath", "/"),), "/")
 
 WORKS = (
     ("small GET, 32 connections", "/demo/hello", 32, SMALL),
@@ -27,32 +33,57 @@ WORKS = (
 
 def measure(bench: Bench, report: Report, backends: Backends) -> None:
     """
-    All works in interleaved rounds.
+    All works in interleaved rounds; then small ones with an access line for each.
     """
-    rounds, seconds = (1, 1) if bench.short else (5, 3)
-    others = [start_haproxy(bench, backends.http), start_nginx(bench, backends.http), start_stock(bench, backends.http)]
-    ours = start_dfproxy(bench, "dfproxy-throughput")
+    entrants = Entrants(start_published(bench, "dfproxy-throughput", backends))
+    entrants.others = [start(bench, backends.http) for start in (start_haproxy, start_nginx, start_stock)]
+    modern = Entrants(entrants.ours, list(entrants.others))
+    modern.join("Envoy", partial(start_envoy, bench, backends.http))
+    modern.join("Caddy", partial(start_caddy, bench, backends.http))
+    for what, target, connections, goals in WORKS:
+        work(bench, report, modern if goals is SMALL else entrants, what, target, connections, goals)
+    modern.end()
+    measure_logged(bench, report, backends)
+
+
+def measure_logged(bench: Bench, report: Report, backends: Backends) -> None:
+    """
+    Envoy as its quick start has it, which is with an access log, and ours with one.
+    """
+    lines = bench.folder / "access.log"
+    entrants = Entrants(start_published(bench, "dfproxy-logged", backends, ("--access-log", f"httplog:{lines}")))
+    entrants.join("Envoy", partial(start_envoy, bench, backends.http, log=True))
+    work(bench, report, entrants, "small GET with access logs, 32 connections", "/demo/hello", 32, {})
+    entrants.end()
+
+
+def start_published(bench: Bench, name: str, backends: Backends, options: tuple[str, ...] = ()) -> Proxy:
+    """
+    Ours, with one service for everything.
+    """
+    ours = start_dfproxy(bench, name, options=options)
     assert ours.api is not None
-    service = Published("bench", (("servicePath", "/"),), "/")
-    asyncio.run(ours.api.publish(service, backends.http))
-    proxies: list[Proxy] = [*others, ours]
-    for what, target, connections, goal in WORKS:
-        runs: dict[str, list[Run]] = {proxy.name: [] for proxy in proxies}
-        for proxy in proxies:
-            run_wrk(proxy, target, connections, 1)  # warm: connections, code, caches
-        for _ in range(rounds):
-            for proxy in proxies:
-                runs[proxy.name].append(run_wrk(proxy, target, connections, seconds))
-        command = " ".join(wrk_command(ours.port, target, connections, seconds))
-        absolute = ", ".join(f"{name} {median(r.cpu_us for r in of):.1f}" for name, of in runs.items())
-        for other in others:
-            ratios = [a.per_cpu_s / b.per_cpu_s for a, b in zip(runs["dfproxy"], runs[other.name])]
-            reach = goal if other.name == "HAProxy" else None
-            if other.name == "stock" and "small" in what:
-                reach = STOCK
-            more = f"{spread(ratios)}; CPU us a request: {absolute}" if other.name == "HAProxy" else spread(ratios)
-            label = "Twisted's ReverseProxyResource" if other.name == "stock" else other.name
-            heading = "Requests per proxy-CPU-second, ratio of dfproxy"
-            report.add(Result(heading, f"{what}, vs {label}", median(ratios), "", command, reach, more))
-    for proxy in proxies:
-        proxy.running.end()
+    asyncio.run(ours.api.publish(SERVICE, backends.http))
+    return ours
+
+
+def work(
+    bench: Bench,
+    report: Report,
+    entrants: Entrants,
+    what: str,
+    target: str,
+    connections: int,
+    goals: dict[str, Goal],
+) -> None:
+    """
+    One work by all.
+    """
+    rounds, seconds = (1, 1) if bench.short else (5, 2)
+    assert entrants.ours is not None
+    command = " ".join(wrk_command(entrants.ours, target, connections, seconds))
+
+    def run(proxy: Proxy, warming: bool) -> Run:
+        return run_wrk(proxy, target, connections, 1 if warming else seconds)
+
+    compete(report, Work(GROUP, what, command, goals), entrants, rounds, run)

@@ -9,7 +9,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench import report
-from bench.report import BEGIN, END, Goal, Report, Result, percentile, spread
+from bench.machine import NotStarted
+from bench.report import BEGIN, END, Goal, Report, Result, percentile, spread, version
 
 
 class GoalTests(SynchronousTestCase):
@@ -59,6 +60,35 @@ class FigureTests(SynchronousTestCase):
         self.assertEqual(spread([0.5, 0.9, 0.7]), "rounds 0.50, 0.90, 0.70; median 0.70")
 
 
+class VersionTests(SynchronousTestCase):
+    """
+    What programs say of themselves.
+    """
+
+    def test_versions(self) -> None:
+        """
+        The version, not a number in a path or in a line that follows; a program that is missing is said to be.
+        """
+        said = {
+            "2.6.12-1+deb12u4": "HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/\\nbugs-9.9.html",
+            "1.22.1": "nginx version: nginx/1.22.1",
+            "1.40.0": "/opt/python3.11/bin/envoy  version: 9e5580933739775e8/1.40.0/Clean/RELEASE/BoringSSL",
+            "2.11.7": "v2.11.7 h1:yj0Y4fYZGPkSvibBJ1sTWE33xC0fxztVyXEW5iIdUT4=",
+        }
+        program = Path(self.mktemp())
+        self.patch(report, "find_program", lambda name: str(program.resolve()))
+        for wanted, text in said.items():
+            program.write_text(f"#!/bin/sh\nprintf '{text}\\n'\n")
+            program.chmod(0o755)
+            self.assertEqual(version("It", "it", "-v"), f"It {wanted}")
+
+        def missing(name: str) -> str:
+            raise NotStarted(f"{name} is not installed")
+
+        self.patch(report, "find_program", missing)
+        self.assertEqual(version("It", "it", "-v"), "it is not installed")
+
+
 class PageTests(SynchronousTestCase):
     """
     The report, printed and written.
@@ -70,6 +100,16 @@ class PageTests(SynchronousTestCase):
         for value in (0.95, 0.7, 0.1):
             self.report.add(Result("Ratios", f"at {value}", value, "", "wrk http://x/", Goal(0.9, 0.6)))
         self.report.add(Result("Counts", "failed", 3, "", "asked", None, "of many"))
+
+    def test_not_measured(self) -> None:
+        """
+        A row without a figure says so and why, is worth nothing, and is named as such.
+        """
+        missing = Result("Ratios", "vs someone", None, "", "wrk http://x/", Goal(0.9, 0.6), "not installed")
+        self.report.add(missing)
+        self.assertEqual(self.report.unmeasured(), [missing])
+        self.assertEqual([result.value for result in self.report.below_floor()], [0.1])
+        self.assertIn("| vs someone | not measured | >= 0.9 | >= 0.6 |  | not installed |", self.report.markdown())
 
     def test_below_floor(self) -> None:
         """
