@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 from bench.machine import OTHER_CPU, Bench, can_connect, find_program, free_port
 
-BIG_BYTES = 1_000_000
+SMALL = b"hello, world!\n"
+BIG = bytes(range(250)) * 4000
+"""1 MB."""
+TARGET_BIG = "/big"
 
 NGINX = """
 worker_processes 1;
@@ -30,7 +33,7 @@ http {{
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         default_type text/plain;
-        location /big {{ root {folder}; }}
+        location {big} {{ root {folder}; }}
         location / {{ return 200 "hello, world!\\n"; }}
     }}
 }}
@@ -56,9 +59,9 @@ def start_backends(bench: Bench) -> Backends:
     Start both on the processor that the proxy is not on.
     """
     http, upgrade = free_port(), free_port()
-    (bench.folder / "big").write_bytes(bytes(range(250)) * (BIG_BYTES // 250))
+    (bench.folder / TARGET_BIG.lstrip("/")).write_bytes(BIG)
     config = bench.folder / "backend.conf"
-    config.write_text(NGINX.format(folder=bench.folder, port=http))
+    config.write_text(NGINX.format(folder=bench.folder, port=http, big=TARGET_BIG))
     nginx = bench.start("backend", [find_program("nginx"), "-c", str(config)], OTHER_CPU)
     nginx.wait_for(lambda: can_connect(http))
     echo = bench.start("upgrade", [sys.executable, "-m", "bench.servers", str(upgrade)], OTHER_CPU)

@@ -10,19 +10,20 @@ import time
 from functools import partial
 from pathlib import Path
 
+from bench.answers import check_answer
 from bench.api import Published, Refused
 from bench.load import Run, run_wrk, wrk_command
 from bench.machine import Bench, NotStarted, can_connect, free_port
 from bench.proxies import Proxy, run_haproxy, run_nginx, start_dfproxy
 from bench.report import Goal, Report
 from bench.rounds import Entrants, Work, compete
-from bench.servers import Backends
+from bench.servers import TARGET_BIG, Backends
 
 GROUP = "TCP mode, requests through it per proxy-CPU-second, ratio of dfproxy"
 BULK = {"HAProxy": Goal(1.3, 1.0)}
 SMALL = {"HAProxy": Goal(0.7, 0.5)}
 WORKS = (
-    ("1 MB, 8 connections", "/big", 8, BULK),
+    ("1 MB, 8 connections", TARGET_BIG, 8, BULK),
     ("small, 32 kept connections", "/demo/hello", 32, SMALL),
 )
 
@@ -130,6 +131,8 @@ def measure(bench: Bench, report: Report, backends: Backends) -> None:
     for what, target, connections, goals in WORKS:
 
         def run(proxy: Proxy, warming: bool, target: str = target, connections: int = connections) -> Run:
+            if warming:
+                check_answer(proxy, target)
             return run_wrk(proxy, target, connections, 1 if warming else seconds)
 
         shown = entrants.ours or entrants.others[0]

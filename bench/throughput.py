@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+from bench.answers import check_answer
 from bench.api import Published
 from bench.caddy import start_caddy
 from bench.envoy import start_envoy
@@ -15,7 +16,7 @@ from bench.machine import Bench
 from bench.proxies import Proxy, start_dfproxy, start_haproxy, start_nginx, start_stock
 from bench.report import Goal, Report
 from bench.rounds import Entrants, Work, compete
-from bench.servers import Backends
+from bench.servers import TARGET_BIG, Backends
 
 GROUP = "Requests per proxy-CPU-second, ratio of dfproxy"
 PEER = Goal(3, 2)
@@ -27,7 +28,7 @@ SERVICE = Published("bench", (("servicePath", "/"),), "/")
 WORKS = (
     ("small GET, 32 connections", "/demo/hello", 32, SMALL),
     ("small GET, 256 connections", "/demo/hello", 256, SMALL),
-    ("1 MB response, 8 connections", "/big", 8, BIG),
+    ("1 MB response, 8 connections", TARGET_BIG, 8, BIG),
 )
 
 
@@ -84,6 +85,8 @@ def work(
     command = " ".join(wrk_command(entrants.ours, target, connections, seconds))
 
     def run(proxy: Proxy, warming: bool) -> Run:
+        if warming:
+            check_answer(proxy, target)
         return run_wrk(proxy, target, connections, 1 if warming else seconds)
 
     compete(report, Work(GROUP, what, command, goals), entrants, rounds, run)

@@ -41,11 +41,13 @@ class ThroughputTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.order: list[str] = []
+        self.checked: list[tuple[str, str]] = []
         nothing: Any = Nothing()
         for name in ("HAProxy", "nginx", "stock", "Envoy", "Caddy"):
             proxy = Proxy(name, 1, nothing)
             self.patch(throughput, f"start_{name.lower()}", lambda *_, proxy=proxy, log=False: proxy)
         self.patch(throughput, "start_dfproxy", lambda *_, options: Proxy("dfproxy", 2, nothing, nothing))
+        self.patch(throughput, "check_answer", lambda proxy, target: self.checked.append((proxy.name, target)))
         self.patch(throughput, "run_wrk", self.run_wrk)
         self.patch(throughput, "wrk_command", lambda *_: ["wrk"])
 
@@ -80,6 +82,7 @@ class ThroughputTests(SynchronousTestCase):
         self.measure()
         turn = ["HAProxy", "nginx", "stock", "Envoy", "Caddy", "dfproxy"]
         self.assertEqual(self.order[:24], turn * 4)  # two works: one round to warm, one that counts
+        self.assertEqual(self.checked[:6], [(name, "/demo/hello") for name in turn])
 
     def test_no_wheels(self) -> None:
         """
