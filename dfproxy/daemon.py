@@ -164,7 +164,13 @@ class ProxyService(TwistedService):
         self.certificates = Certificates(settings.certs_dir, self.publisher, run)
         self._certifying = CertifyingPublisher(self.publisher, self.certificates)
         self._files = CertificateFiles(
-            settings.certs_dir, settings.secrets_dir, self.publisher, self.certificates, run, checker(settings.tls)
+            settings.certs_dir,
+            settings.secrets_dir,
+            self.publisher,
+            self.certificates,
+            run,
+            checker(settings.tls),
+            settings.tls.crt_list,
         )
         self._expiry = Expiry(reactor, self.publisher, time.time)  # noqa: TID251  certificates expire by the calendar
         self._asks = Asking(reactor)

@@ -16,6 +16,7 @@ import secrets
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Generator
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -26,7 +27,7 @@ from zope.interface import implementer
 from dfproxy.dfp.reading import DIGEST, Reading
 from dfproxy.errors import InvalidCertificate, InvalidService, Problem, Refused
 from dfproxy.interfaces import IPublisher
-from dfproxy.model.certificate import Certificate, identity
+from dfproxy.model.certificate import Certificate, Listed, identity
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Revision, Snapshot
 from dfproxy.tls.pem import read_bundle
@@ -74,7 +75,10 @@ class Certificates:
         count: grows with each certificate stored.
         stored: when each file was stored, as the `count` then.
         storing: files being stored now.
+        lines: tells what the list of certificates says of a file of the folder; None: there is no list.
     """
+
+    lines: Callable[[str], tuple[Listed, ...]] | None = None
 
     def __init__(self, folder: str, publisher: IPublisher, run: Run) -> None:
         self.folder = folder
@@ -101,7 +105,7 @@ class Certificates:
         read = []
         for file, content in bundles:
             certificate = self._known(file, content) or (yield self._run(checked, file, content))
-            read.append((certificate, content))
+            read.append((self._as_listed(certificate), content))
         revision: Revision = yield self.publish((), read)
         return revision
 
@@ -116,7 +120,7 @@ class Certificates:
             return
         file, content = reading.certificate
         try:
-            certificate = self._known(file, content) or checked(file, content)
+            certificate = self._as_listed(self._known(file, content) or checked(file, content))
         except InvalidCertificate as error:
             raise InvalidService((Problem("serviceCert", "", str(error)),)) from error
         self._forget((reading.name, certificate.digest))
@@ -131,6 +135,9 @@ class Certificates:
         """
         present = self._publisher.snapshot.certificates.get(identity("folder", file))
         return present if present is not None and present.digest == sha256(content).hexdigest() else None
+
+    def _as_listed(self, certificate: Certificate) -> Certificate:
+        return certificate if self.lines is None else replace(certificate, listed=self.lines(certificate.file))
 
     def brought_by(self, services: tuple[Service, ...]) -> list[tuple[str, str]]:
         """
@@ -212,7 +219,8 @@ class Certificates:
             for certificate, _ in news:
                 self.count += 1
                 self.stored[certificate.file] = self.count
-                log.info("certificate {file} is in force for {names}", file=certificate.file, names=_names(certificate))
+                names = _names(certificate) if certificate.listed != () else "nobody: --crt-list-path does not name it"
+                log.info("certificate {file} is in force for {names}", file=certificate.file, names=names)
         except OSError as error:
             raise InvalidCertificate(_unwritable(self.folder, error)) from error
         finally:

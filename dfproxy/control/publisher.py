@@ -477,6 +477,8 @@ def digest(definition: Service | Certificate) -> int:
     said: object = definition
     if isinstance(definition, Certificate):
         said = (definition.identity, definition.digest)
+        if definition.listed is not None:
+            said = (*said, definition.listed)
     return int.from_bytes(blake2b(msgspec.msgpack.encode(said), digest_size=DIGEST_BITS // 8).digest(), "big")
 
 

@@ -141,13 +141,17 @@ def _frontend(settings: Settings, certificates: Sequence[Certificate]) -> str:
 
 def _tls(settings: Settings, certificates: Sequence[Certificate]) -> str:
     """
-    What follows an address with TLS. Many certificates are named by their folder, after the default one.
+    What follows an address with TLS. Many certificates are named by their folder, after the default one; where there is
+    a list of them it is named.
     """
     tls = settings.tls
-    folders = {"folder": settings.certs_dir, "secret": settings.secrets_dir}
+    folders = {"folder": settings.certs_dir, "secret": settings.secrets_dir, "list": ""}
     paths = [os.path.join(folders[each.source], each.file) for each in certificates]
     words = ["ssl"]
-    if len(paths) > LISTED or sum(map(len, paths)) > LISTED_CHARS:
+    if tls.crt_list and any(each.listed for each in certificates):
+        words += ["crt-list", tls.crt_list]
+        paths = []
+    elif len(paths) > LISTED or sum(map(len, paths)) > LISTED_CHARS:
         secrets = [path for path, each in zip(paths, certificates) if each.source == "secret"]
         paths = list(dict.fromkeys([paths[0], *([settings.certs_dir] if len(secrets) < len(paths) else []), *secrets]))
         paths = paths[:LISTED]

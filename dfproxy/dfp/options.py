@@ -257,7 +257,11 @@ OPTIONS: tuple[Option, ...] = (
         "ca-file", "CA_FILE", "FILE", "", TLS, "client certificates are asked for, and checked against it",
         kinds.optional_path, "tls.ca_file",
     ),
-    _later("CRT_LIST_PATH", "FILE", "", TLS, "HAProxy crt-list"),
+    Option(
+        "crt-list-path", "CRT_LIST_PATH", "FILE", "", TLS,
+        "HAProxy crt-list: says for which names each certificate is shown, instead of its own names",
+        kinds.optional_path, "tls.crt_list",
+    ),
     Option("enable-h2", "ENABLE_H2", "yes|no", "true", TLS, "clients may speak HTTP/2", switch, "http2"),
     Option(
         "preferred-certificate", "PREFERRED_CERTIFICATE", "GLOBS", "", TLS,

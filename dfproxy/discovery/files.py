@@ -1,5 +1,6 @@
 """
-Certificates in files: the folder of certificates, and the secrets that begin with `cert-` or `cert_`.
+Certificates in files: the folder of certificates, the secrets that begin with `cert-` or `cert_`, and what a list of
+certificates names besides.
 
 Read at start, while we may read what root may, and again when `reload` is called. A file that cannot serve is reported
 and passed over; it never keeps the others from serving. The last certificate never goes: the ports with TLS would have
@@ -13,13 +14,16 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.logger import Logger
 
 from dfproxy.control.certificates import Certificates, Run
-from dfproxy.errors import InvalidCertificate
+from dfproxy.dfp.crtlist import LIST_BYTES, Lines, read_list
+from dfproxy.errors import InvalidCertificate, InvalidSettings, Problem
 from dfproxy.interfaces import IPublisher
 from dfproxy.model.certificate import Certificate, Source
 from dfproxy.tls.pem import BUNDLE_BYTES, read_bundle
@@ -38,7 +42,7 @@ How the names of secrets that are certificates begin, in lower case.
 
 
 def read_all(
-    certs_dir: str, secrets_dir: str, check: Callable[[Certificate], None]
+    certs_dir: str, secrets_dir: str, check: Callable[[Certificate], None], lines: Lines | None = None
 ) -> tuple[tuple[Certificate, ...], tuple[str, ...]]:
     """
     Read every certificate there is. Blocks.
@@ -47,24 +51,45 @@ def read_all(
         certs_dir: folder of certificates.
         secrets_dir: folder of secrets.
         check: raises `InvalidCertificate` for one that could be read and cannot serve nevertheless.
+        lines: says which other files are certificates, and who is shown which; None: nothing does.
 
     Returns:
         The certificates, and what is wrong with files that are none: a line for each, with the path.
     """
     found: list[Certificate] = []
     problems: list[str] = []
-    places: tuple[tuple[str, Source], ...] = ((certs_dir, "folder"), (secrets_dir, "secret"))
-    for folder, source in places:
-        for path in _files(folder, source, problems):
-            try:
-                certificate = read_bundle(os.path.basename(path), source, _content(path), trusted=True)
-                check(certificate)
-                found.append(certificate)
-            except InvalidCertificate as error:
-                problems.append(f"{path} {error}")
-            except OSError as error:
-                problems.append(f"{path} cannot be read: {error.strerror}")
+    for source, file, path in _candidates(certs_dir, secrets_dir, problems, lines):
+        try:
+            certificate = read_bundle(file, source, _content(path), trusted=True)
+            if lines is not None:
+                certificate = replace(certificate, listed=lines.of(source, file))
+            check(certificate)
+            found.append(certificate)
+        except InvalidCertificate as error:
+            problems.append(f"{path} {error}")
+        except OSError as error:
+            problems.append(f"{path} cannot be read: {error.strerror}")
     return tuple(found), tuple(problems)
+
+
+def read_lines(path: str, certs_dir: str, secrets_dir: str) -> Lines:
+    """
+    Read a list of certificates. Blocks.
+
+    Raises:
+        InvalidSettings: it cannot be read, or not be followed.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise InvalidSettings((Problem("--crt-list-path", path, "is no file"),))
+            content = file.read(LIST_BYTES + 1)
+    except OSError as error:
+        raise InvalidSettings((Problem("--crt-list-path", path, f"cannot be read: {error.strerror}"),)) from error
+    if len(content) > LIST_BYTES:
+        raise InvalidSettings((Problem("--crt-list-path", path, f"is longer than {LIST_BYTES} bytes"),))
+    return read_list(content.decode("utf-8", "replace"), certs_dir, secrets_dir)
 
 
 class CertificateFiles:
@@ -78,6 +103,7 @@ class CertificateFiles:
         certificates: says which files are just being written.
         run: for what blocks.
         check: as `read_all` has it.
+        crt_list: path of a list of certificates; empty: none.
     """
 
     def __init__(
@@ -88,8 +114,11 @@ class CertificateFiles:
         certificates: Certificates,
         run: Run,
         check: Callable[[Certificate], None],
+        crt_list: str = "",
     ) -> None:
         self._places = (certs_dir, secrets_dir, check)
+        self._crt_list = crt_list
+        self._lines: Lines | None = None
         self._publisher = publisher
         self._certificates = certificates
         self._run = run
@@ -97,8 +126,20 @@ class CertificateFiles:
     def first(self) -> tuple[Certificate, ...]:
         """
         Read them now: what the proxy begins with. Before the reactor runs: blocks.
+
+        Raises:
+            InvalidSettings: the list of certificates cannot be followed.
         """
-        found, problems = read_all(*self._places)
+        try:
+            lines = self._read_lines()
+        except InvalidSettings:
+            # The list is needed only where there is something to list (contract 6.1).
+            if read_all(*self._places)[0] or os.path.exists(self._crt_list):
+                raise
+            log.warn("there is no {path}, and no certificate yet; see it at the next reload", path=self._crt_list)
+            lines = None
+        self._follow(lines)
+        found, problems = read_all(*self._places, lines)
         for problem in problems:
             log.error("no certificate: {problem}", problem=problem)
         if found:
@@ -115,7 +156,13 @@ class CertificateFiles:
         """
         stored = self._certificates
         before = stored.count
-        found, problems = yield self._run(read_all, *self._places)
+        left: tuple[str, ...] = ()
+        try:
+            self._follow((yield self._run(self._read_lines)))
+        except InvalidSettings as error:
+            left = tuple(str(error).splitlines())
+            log.error("the former list of certificates stays in force: {problem}", problem=str(error))
+        found, problems = yield self._run(read_all, *self._places, self._lines)
 
         def is_newer(certificate: Certificate) -> bool:
             file = certificate.file
@@ -125,7 +172,7 @@ class CertificateFiles:
         present = self._publisher.snapshot.certificates
         there = {certificate.identity for certificate in found}
         gone = [name for name, each in present.items() if name not in there and not is_newer(each)]
-        left: tuple[str, ...] = yield self._publish(tuple(each for each in found if not is_newer(each)), problems)
+        left += yield self._publish(tuple(each for each in found if not is_newer(each)), problems)
         if gone and len(gone) == len(self._publisher.snapshot.certificates):
             kept = gone.pop()
             left += (f"{kept} is not there any more and stays in force: it is the last certificate",)
@@ -133,6 +180,18 @@ class CertificateFiles:
             yield self._publisher.withdraw(tuple(gone))
             log.info("certificates that are not there any more: {names}", names=", ".join(sorted(gone)[:20]))
         return left
+
+    def _read_lines(self) -> Lines | None:
+        return read_lines(self._crt_list, *self._places[:2]) if self._crt_list else None
+
+    def _follow(self, lines: Lines | None) -> None:
+        """
+        This list says who is shown which, for what is stored from now on as well.
+        """
+        self._lines = lines
+        self._certificates.lines = None if lines is None else partial(lines.of, "folder")
+        for option in () if lines is None else lines.unheeded:
+            log.warn("{path}: {option} has no effect", path=self._crt_list, option=option)
 
     @inlineCallbacks
     def _publish(
@@ -163,6 +222,24 @@ class CertificateFiles:
             middle = len(news) // 2
             yield self._some(news[:middle], left)
             yield self._some(news[middle:], left)
+
+
+def _candidates(
+    certs_dir: str, secrets_dir: str, problems: list[str], lines: Lines | None
+) -> Iterator[tuple[Source, str, str]]:
+    """
+    Where each file is, what it is called there, and its path.
+    """
+    folders: dict[Source, str] = {"folder": certs_dir, "secret": secrets_dir}
+    seen: set[tuple[Source, str]] = set()
+    for source, folder in folders.items():
+        for path in _files(folder, source, problems):
+            file = os.path.basename(path)
+            seen.add((source, file))
+            yield source, file, path
+    for source, file in () if lines is None else lines.files:
+        if (source, file) not in seen:
+            yield source, file, os.path.join(folders.get(source, ""), file)
 
 
 def _files(folder: str, source: Source, problems: list[str]) -> Iterator[str]:

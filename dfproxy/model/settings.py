@@ -95,6 +95,7 @@ class Tls:
         ca_file: client certificates are asked for and checked against it; empty: none is asked for.
         client_ca: its content, PEM.
         preferred: globs of certificate files that come first.
+        crt_list: path of a list that says which certificates are shown for which names; empty: none.
         unheeded: words that were accepted and cannot be followed.
     """
 
@@ -108,6 +109,7 @@ class Tls:
     ca_file: str = ""
     client_ca: str = field(default="", repr=False)
     preferred: tuple[str, ...] = ()
+    crt_list: str = ""
     unheeded: tuple[str, ...] = ()
 
 

@@ -16,6 +16,7 @@ import os
 import ssl
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from dfproxy.errors import InvalidCertificate, InvalidSettings, Problem
 from dfproxy.model.certificate import Certificate
@@ -86,6 +87,12 @@ def checker(tls: Tls) -> Callable[[Certificate], None]:
 
     def check(certificate: Certificate) -> None:
         load(scratch, (certificate,))
+        for line in certificate.listed or ():
+            if line.ciphers:
+                try:
+                    make_context(replace(tls, ciphers=line.ciphers), ())
+                except InvalidSettings as error:
+                    raise InvalidCertificate(f"line {line.place} of its list: OpenSSL takes no such ciphers") from error
 
     return check
 

@@ -22,14 +22,16 @@ class Names:
         contexts: by lower-case name, wildcards as `*.example.com`.
         default: for a client that gives no name, or one that is not known; None: it is refused.
         strict: a name that is not known is refused.
+        excluded: names that no wildcard stands for.
     """
 
-    __slots__ = ("contexts", "default", "strict")
+    __slots__ = ("contexts", "default", "excluded", "strict")
 
     def __init__(self, strict: bool = False) -> None:
         self.contexts: dict[str, ssl.SSLContext] = {}
         self.default: ssl.SSLContext | None = None
         self.strict = strict
+        self.excluded: frozenset[str] = frozenset()
 
     def find(self, name: str | None) -> ssl.SSLContext | None:
         """
@@ -39,7 +41,7 @@ class Names:
             contexts = self.contexts
             name = name.lower().rstrip(".")
             found = contexts.get(name)
-            if found is None:
+            if found is None and name not in self.excluded:
                 found = contexts.get(f"*.{name.partition('.')[2]}")
             if found is not None:
                 return found

@@ -3,6 +3,7 @@ The certificates in force: name -> context, replaced one by one while handshakes
 
 A name is served by the first certificate that has it, in the contract's order, together with the first ones of other
 kinds of key: a client gets the kind that it understands. Certificates that serve the same names share one context.
+Where a list of certificates says who is shown which, its lines count instead, in their order.
 What can fail happens in `Staged.steps`, beside what runs; `commit` only puts entries into dictionaries.
 
 Source: contract 6.1 (order, default certificate, `PREFERRED_CERTIFICATE`); HAProxy `crt`, `crt-list`.
@@ -13,17 +14,42 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
 
-from dfproxy.errors import InvalidCertificate
-from dfproxy.model.certificate import Certificate
+from dfproxy.errors import InvalidCertificate, InvalidSettings
+from dfproxy.model.certificate import Certificate, Listed
 from dfproxy.model.settings import Tls
 from dfproxy.tls.context import load, make_context
 from dfproxy.tls.sni import Names, chooser
 
-Key = tuple[tuple[str, str], ...]
+EVERYTHING = Listed(0)
 """
-Which certificates a context has: identity and digest of each.
+The line of a certificate that no list speaks of.
 """
+
+Entry = tuple[Certificate, Listed]
+"""
+A certificate, and the line by which somebody is shown it.
+"""
+
+
+class Key(NamedTuple):
+    """
+    What a context has.
+
+    Attributes:
+        certificates: identity and digest of each; none: there is no context.
+        protocols: offered by ALPN; empty: as everywhere.
+        ciphers: empty: as everywhere.
+    """
+
+    certificates: tuple[tuple[str, str], ...] = ()
+    protocols: tuple[str, ...] = ()
+    ciphers: str = ""
+
+
+NOTHING = Key()
 
 
 class BadCertificate(InvalidCertificate):
@@ -57,22 +83,34 @@ class Order:
         """
         globs = self._globs
         place = next((n for n, glob in enumerate(globs) if glob.fullmatch(certificate.file)), len(globs))
-        return place, certificate.source == "secret", certificate.file
+        return place, certificate.source != "folder", certificate.file
+
+    def by_list(self, entry: Entry) -> tuple[bool, int, tuple[int, bool, str]]:
+        """
+        What entries are sorted by: the lines of a list, then what no list speaks of.
+        """
+        return entry[0].listed is None, entry[1].place, self(entry[0])
 
 
 class Staged:
     """
     A step from the certificates in force to others.
+
+    Args:
+        store: where it will be committed.
+        held: all certificates then.
+        whole: all names are chosen anew; else those in `keys`.
     """
 
-    def __init__(self, store: CertificateStore, held: dict[str, Certificate], affected: set[str]) -> None:
+    def __init__(self, store: CertificateStore, held: dict[str, Certificate], whole: bool) -> None:
         self._store = store
         self.held = held
-        self.affected = affected
+        self.whole = whole
         self.keys: dict[str, Key] = {}
         self.holders: dict[str, tuple[str, ...]] = {}
         self.contexts: dict[Key, ssl.SSLContext] = {}
-        self.default: Key = ()
+        self.excluded: frozenset[str] = frozenset()
+        self.default = NOTHING
 
     def steps(self) -> Iterator[None]:
         """
@@ -82,13 +120,20 @@ class Staged:
             BadCertificate: one of them cannot be.
         """
         for key in dict.fromkeys((*self.keys.values(), self.default)):
-            if key and key not in self._store.contexts and key not in self.contexts:
+            if key.certificates and key not in self._store.contexts and key not in self.contexts:
                 self.contexts[key] = self._context(key)
                 yield
 
     def _context(self, key: Key) -> ssl.SSLContext:
-        context = make_context(self._store.tls, self._store.protocols)
-        for identity, _ in key:
+        store = self._store
+        tls = replace(store.tls, ciphers=key.ciphers) if key.ciphers else store.tls
+        # Where HTTP/2 is switched off no line switches it on.
+        protocols = tuple(each for each in key.protocols if each in store.protocols) or store.protocols
+        try:
+            context = make_context(tls, protocols)
+        except InvalidSettings as error:
+            raise BadCertificate(self.held[key.certificates[0][0]], f"ciphers {key.ciphers}: {error}") from error
+        for identity, _ in key.certificates:
             certificate = self.held[identity]
             try:
                 load(context, (certificate,))
@@ -126,7 +171,8 @@ class CertificateStore:
         self._order = Order(tls.preferred)
         self._holders: dict[str, tuple[str, ...]] = {}
         self._keys: dict[str, Key] = {}
-        self._default: Key = ()
+        self._default = NOTHING
+        self._listing = False  # a list says who is shown which
 
     def stage(self, certificates: Iterable[Certificate], removed: Iterable[str] = (), whole: bool = False) -> Staged:
         """
@@ -140,12 +186,14 @@ class CertificateStore:
         new = {certificate.identity: certificate for certificate in certificates}
         gone = set(self.held) - set(new) if whole else {name for name in removed if name in self.held}
         held = {identity: each for identity, each in self.held.items() if identity not in gone} | new
+        if self._listing or any(each.listed is not None for each in new.values()):
+            return self._stage_listed(held)
         affected = {name for each in new.values() for name in each.names}
         for identity in (*gone, *new):
             former = self.held.get(identity)
             if former is not None:
                 affected.update(former.names)
-        staged = Staged(self, held, affected)
+        staged = Staged(self, held, False)
         added: dict[str, list[str]] = {}
         for identity, each in new.items():
             for name in each.names:
@@ -163,8 +211,13 @@ class CertificateStore:
         """
         self.held = staged.held
         self.contexts.update(staged.contexts)
-        for name, key in staged.keys.items():
-            if key:
+        if staged.whole:
+            self._listing = any(each.listed is not None for each in self.held.values())
+            self._keys, self._holders = dict(staged.keys), dict(staged.holders)
+            self.names.contexts = {name: self.contexts[key] for name, key in staged.keys.items()}
+            self.names.excluded = staged.excluded
+        for name, key in () if staged.whole else staged.keys.items():
+            if key.certificates:
                 self._keys[name] = key
                 self._holders[name] = staged.holders[name]
                 self.names.contexts[name] = self.contexts[key]
@@ -173,7 +226,7 @@ class CertificateStore:
                 self._holders.pop(name, None)
                 self.names.contexts.pop(name, None)
         self._default = staged.default
-        self.names.default = self.contexts[staged.default] if staged.default else None
+        self.names.default = self.contexts[staged.default] if staged.default.certificates else None
         used = {*self._keys.values(), self._default}
         for key in [key for key in self.contexts if key not in used]:
             del self.contexts[key]
@@ -182,16 +235,68 @@ class CertificateStore:
         """
         The first certificate of each kind of key.
         """
-        kinds: dict[str, Certificate] = {}
-        for certificate in sorted((held[identity] for identity in holders), key=self._order):
-            kinds.setdefault(certificate.kind, certificate)
-        return tuple((each.identity, each.digest) for each in kinds.values())
+        return _key((each, EVERYTHING) for each in sorted((held[identity] for identity in holders), key=self._order))
 
     def _default_of(self, staged: Staged) -> Key:
         if not staged.held:
-            return ()
+            return NOTHING
         first = min(staged.held.values(), key=self._order)
         for name in first.names[:1]:
             # With what serves its first name beside it, for clients that do not understand its kind of key.
             return staged.keys[name] if name in staged.keys else self._keys[name]
-        return ((first.identity, first.digest),)
+        return _key([(first, EVERYTHING)])
+
+    def _stage_listed(self, held: dict[str, Certificate]) -> Staged:
+        """
+        All names anew: lists are short, and contexts that exist are not made again.
+        """
+        staged = Staged(self, held, True)
+        entries: list[Entry] = []
+        for certificate in held.values():
+            lines = (EVERYTHING,) if certificate.listed is None else certificate.listed
+            entries += [(certificate, line) for line in lines]
+            for name in certificate.names:
+                staged.holders[name] = (*staged.holders.get(name, ()), certificate.identity)
+        entries.sort(key=self._order.by_list)
+        named: dict[str, list[Entry]] = {}
+        for entry in entries:
+            for name in _names(entry):
+                named.setdefault(name, []).append(entry)
+        nobody = set()
+        for name in {name for _, line in entries for name in line.excluded} - named.keys():
+            others = [each for each in named.get(_wildcard(name), ()) if name not in each[1].excluded]
+            if others:
+                named[name] = others
+            else:
+                nobody.add(name)
+        staged.excluded = frozenset(nobody)
+        staged.keys = {name: _key(found) for name, found in named.items()}
+        if entries:
+            first = entries[0]
+            beside = next((named[name] for name in _names(first)), [])
+            staged.default = _key(beside if beside and beside[0] is first else [first])
+        elif held:
+            staged.default = _key([(min(held.values(), key=self._order), EVERYTHING)])  # better than none
+        return staged
+
+
+def _names(entry: Entry) -> tuple[str, ...]:
+    certificate, line = entry
+    return certificate.names if line.names is None else line.names
+
+
+def _wildcard(name: str) -> str:
+    return f"*.{name.partition('.')[2]}"
+
+
+def _key(entries: Iterable[Entry]) -> Key:
+    """
+    The first certificate of each kind of key, with what the first line says besides.
+    """
+    kinds: dict[str, Certificate] = {}
+    about: Listed | None = None
+    for certificate, line in entries:
+        kinds.setdefault(certificate.kind, certificate)
+        about = about or line
+    about = about or EVERYTHING
+    return Key(tuple((each.identity, each.digest) for each in kinds.values()), about.protocols, about.ciphers)

@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.control.certificates import Certificates
 from dfproxy.discovery.files import CertificateFiles
-from dfproxy.errors import InvalidCertificate, Refused
-from dfproxy.model.certificate import Certificate
+from dfproxy.errors import InvalidCertificate, InvalidSettings, Refused
+from dfproxy.model.certificate import Certificate, Listed
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Revision
 from tests.certificates import known
@@ -146,3 +146,71 @@ class FilesTests(SynchronousTestCase):
         self.successResultOf(self.files.again())
         self.assertEqual(self.publisher.snapshot.certificates["folder/a"].names, ("newer.test",))
         self.assertEqual(self.in_force(), {"folder/a", "folder/n"})
+
+
+class ListTests(FilesTests):
+    """
+    With a list of certificates, all the rest is the same.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.list = os.path.abspath(self.mktemp())
+        self.say("")
+        self.files = CertificateFiles(
+            self.certs, self.secrets, self.publisher, self.certificates, self.blocking, check, self.list
+        )
+
+    def say(self, text: str) -> None:
+        with open(self.list, "w") as opened:
+            opened.write(text)
+
+    def listed(self) -> dict[str, tuple[Listed, ...] | None]:
+        return {name: each.listed for name, each in self.publisher.snapshot.certificates.items()}
+
+    def test_listed(self) -> None:
+        """
+        Files of both folders, with what the list says of them; others that it names as well; what is stored later too.
+        """
+        bundle = known("demo.test").bundle
+        outside = os.path.abspath(self.mktemp())
+        os.mkdir(outside)
+        for folder, file in ((self.certs, "a"), (self.certs, "b"), (self.secrets, "plain"), (outside, "c")):
+            self.write(folder, file, bundle)
+        self.say(f"{outside}/c\na x.test\n{self.secrets}/plain\nd y.test\n")
+        found = {each.identity: each.listed for each in self.files.first()}
+        line = (Listed(2, ("x.test",)),)
+        self.assertEqual(
+            found,
+            {"folder/a": line, "folder/b": (), "secret/plain": (Listed(3),), f"list/{outside}/c": (Listed(1),)},
+        )
+        self.successResultOf(self.certificates.put(("d", known("d.test").bundle), ("e", known("e.test").bundle)))
+        self.assertEqual(self.listed(), {"folder/d": (Listed(4, ("y.test",)),), "folder/e": ()})
+
+    def test_changed(self) -> None:
+        """
+        A list that is another by now is followed; one that cannot be leaves the former in force and is told.
+        """
+        self.write(self.certs, "a", known("demo.test").bundle)
+        self.successResultOf(self.files.again())
+        self.say("a x.test\n")
+        self.assertEqual(self.successResultOf(self.files.again()), ())
+        self.assertEqual(self.listed(), {"folder/a": (Listed(1, ("x.test",)),)})
+        self.say("a [bogus]\n")
+        (problem,) = self.successResultOf(self.files.again())
+        self.assertIn("bogus", problem)
+        self.assertEqual(self.listed(), {"folder/a": (Listed(1, ("x.test",)),)})
+
+    def test_at_start(self) -> None:
+        """
+        A list that cannot be followed is refused, one that is not there only where there are certificates.
+        """
+        self.say("a [bogus]\n")
+        self.assertRaises(InvalidSettings, self.files.first)
+        os.unlink(self.list)
+        self.assertEqual(self.files.first(), ())
+        self.write(self.certs, "a", known("demo.test").bundle)
+        self.assertRaises(InvalidSettings, self.files.first)
+        for make in (os.mkdir, lambda path: (os.rmdir(path), os.mkfifo(path))):
+            make(self.list)
+            self.assertRaises(InvalidSettings, self.files.first)

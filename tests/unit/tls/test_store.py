@@ -5,13 +5,14 @@ Certificates in force: who serves which name, before and after a change.
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.errors import InvalidCertificate
-from dfproxy.model.certificate import Certificate, Source
+from dfproxy.model.certificate import Certificate, Listed, Source
 from dfproxy.model.settings import Tls
 from dfproxy.tls.pem import read_bundle
 from dfproxy.tls.store import CertificateStore, Order
@@ -34,6 +35,97 @@ def change(store: CertificateStore, *certificates: Certificate, removed: tuple[s
 
 def shown(store: CertificateStore, name: str | None) -> str:
     return shake(store.base, name).name
+
+
+def listed(file: str, *names: str, lines: tuple[Listed, ...] = (), kind: str = "ec") -> Certificate:
+    return replace(certificate(file, *names, kind=kind), listed=lines)
+
+
+class ListTests(SynchronousTestCase):
+    """
+    Where a list says who is shown what.
+    """
+
+    def setUp(self) -> None:
+        self.store = CertificateStore(Tls(), ("h2", "http/1.1"))
+
+    def shown(self, *names: str | None) -> list[str]:
+        return [shown(self.store, name) for name in names]
+
+    def test_lines(self) -> None:
+        """
+        The first line is the default, names are those of the lines, the first of a name counts; what no line names is
+        shown to nobody.
+        """
+        change(
+            self.store,
+            listed("a", "a.test", lines=(Listed(4, ("x.test", "y.test")),)),
+            listed("b", "b.test", lines=(Listed(2, ("y.test",)), Listed(1, ("z.test",)))),
+            listed("c", "c.test"),
+            listed("d", "d.test", lines=(Listed(5),)),
+        )
+        self.assertEqual(
+            self.shown("x.test", "y.test", "z.test", "d.test", "a.test", "b.test", "c.test", None),
+            ["a.test", "b.test", "b.test", "d.test", "b.test", "b.test", "b.test", "b.test"],
+        )
+
+    def test_excluded(self) -> None:
+        """
+        What a wildcard does not stand for is shown another line's wildcard, else the default; an exact name counts.
+        """
+        lines = (Listed(2, ("*.w.test",), ("no.w.test", "exact.w.test", "next.v.test")),)
+        change(
+            self.store,
+            listed("a", "default.test", lines=(Listed(1),)),
+            listed("b", "b.test", lines=lines),
+            listed("c", "c.test", lines=(Listed(3, ("exact.w.test", "*.v.test")),)),
+        )
+        names = ("yes.w.test", "no.w.test", "exact.w.test", "next.v.test")
+        self.assertEqual(self.shown(*names), ["b.test", "default.test", "c.test", "c.test"])
+        change(self.store, listed("d", "d.test", lines=(Listed(4, ("*.w.test",)),)))
+        self.assertEqual(self.shown(*names[:2]), ["b.test", "d.test"])
+        strict = CertificateStore(Tls(strict_sni=True))
+        change(strict, listed("b", "b.test", lines=lines))
+        self.assertRaises(ssl.SSLError, shown, strict, "no.w.test")
+
+    def test_kinds(self) -> None:
+        """
+        Lines of one name with keys of two kinds serve clients of both, as the default too.
+        """
+        change(
+            self.store,
+            listed("a", "a.test", lines=(Listed(1, ("x.test",)),), kind="rsa"),
+            listed("b", "b.test", lines=(Listed(2, ("x.test",)),)),
+        )
+        for cipher, name in (("ECDHE-ECDSA-AES128-GCM-SHA256", "b.test"), ("ECDHE-RSA-AES128-GCM-SHA256", "a.test")):
+            client = client_context(maximum_version=ssl.TLSVersion.TLSv1_2)
+            client.set_ciphers(cipher)
+            self.assertEqual([shake(self.store.base, each, client).name for each in ("x.test", None)], [name] * 2)
+
+    def test_wrong_ciphers(self) -> None:
+        """
+        Ciphers that OpenSSL does not know are the certificate's fault, and nothing changes.
+        """
+        change(self.store, listed("a", "a.test", lines=(Listed(1),)))
+        wrong = self.store.stage([listed("b", "b.test", lines=(Listed(2, ciphers="nonsense"),))])
+        self.assertRaises(InvalidCertificate, list, wrong.steps())
+        self.assertEqual(self.shown(None), ["a.test"])
+
+    def test_comes_and_goes(self) -> None:
+        """
+        With the list's end the names in certificates count again, all and one by one.
+        """
+        found = [certificate("a", "a.test"), certificate("b", "b.test")]
+        change(self.store, *found)
+        change(self.store, *(replace(each, listed=(Listed(9 - n, ("x.test",)),)) for n, each in enumerate(found)))
+        self.assertEqual(self.shown("a.test", "x.test", None), ["b.test"] * 3)
+        change(self.store, *found)
+        self.assertEqual(self.shown("a.test", "b.test", "x.test", None), ["a.test", "b.test", "a.test", "a.test"])
+        change(self.store, removed=("folder/a",))
+        self.assertEqual(self.shown("a.test", "b.test"), ["b.test"] * 2)
+        change(self.store, certificate("c", "a.test"))
+        self.assertEqual(self.shown("a.test"), ["a.test"])
+        self.assertEqual(len(self.store.contexts), 2)
 
 
 class ChoiceTests(SynchronousTestCase):
