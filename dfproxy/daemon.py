@@ -61,6 +61,8 @@ from dfproxy.model.listener import Listener
 from dfproxy.model.service import Route, Service
 from dfproxy.model.settings import Settings, Tls
 from dfproxy.model.snapshot import server_names
+from dfproxy.observe.cells import CLIENTS
+from dfproxy.observe.clients import measures as client_measures
 from dfproxy.observe.prometheus import Measure, Totals
 from dfproxy.service import make_data_plane
 from dfproxy.tls.context import checker, make_context
@@ -398,6 +400,10 @@ class ProxyService(TwistedService):
         yield from self.names.measures()
         yield from self.swarm.measures()
         yield from self._expiry.measures()
+        if self._workers is not None:
+            yield from client_measures(self._workers.totals(CLIENTS))
+        elif self.local is not None:
+            yield from client_measures(self.local.clients())
         if self._state is not None:
             yield from self._state.measures()
 

@@ -77,7 +77,7 @@ def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> Lo
     if not settings.http2:
         site.http2 = None
     traffic.deadlines.start()
-    certificates = CertificateStore(settings.tls, PROTOCOLS if settings.http2 else PROTOCOLS[1:])
+    certificates = CertificateStore(settings.tls, PROTOCOLS if settings.http2 else PROTOCOLS[1:], traffic.clients)
     tools = _tools(settings, reactor)
     return LocalDataPlane(settings, traffic, site, current, strategies, Random(), cells, certificates, tools)
 

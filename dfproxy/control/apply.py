@@ -32,7 +32,7 @@ from dfproxy.interfaces import IBalancer, IDataPlane
 from dfproxy.model.service import Balance, Destination, Route, Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Change, Membership, Revision
-from dfproxy.observe.cells import Cells
+from dfproxy.observe.cells import CLIENTS, Cells
 from dfproxy.observe.prometheus import Totals
 from dfproxy.routing.compile import TableBuilder
 from dfproxy.routing.table import EMPTY, Current, RouteTable
@@ -398,6 +398,12 @@ class LocalDataPlane:
 
     # --- counters --------------------------------------------------------------------------------------------
 
+    def clients(self) -> tuple[int, ...]:
+        """
+        What else was counted of clients' connections (`dfproxy.observe.clients`).
+        """
+        return self._traffic.clients.values()
+
     def counters(self) -> None:
         """
         Write what changed to the shared cells, and read what the other workers have in flight at the servers that
@@ -405,6 +411,8 @@ class LocalDataPlane:
         """
         cells = self._cells
         traffic = self._traffic
+        if cells is not None:
+            cells.write(CLIENTS, traffic.clients.values())
         if traffic.access_log is not None:
             traffic.access_log.flush()
         frontend = traffic.frontend

@@ -107,7 +107,6 @@ def _later(variable: str, kind: str, default: str, group: str, help: str, later:
     return Option(name, variable, kind, default, group, help, parse, later=later, hidden=hidden)
 
 
-
 OPTIONS: tuple[Option, ...] = (
     Option("ip", "IP", "ADDR", "0.0.0.0", API, "address of the API", kinds.address, "api_address"),  # noqa: S104  DFP's
     Option("port", "PORT", "N", "8080", API, "port of the API", count(0, 65535), "api_port"),

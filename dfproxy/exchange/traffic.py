@@ -12,6 +12,7 @@ from dfproxy.deadlines import Deadlines
 from dfproxy.exchange.splice import Pipes
 from dfproxy.model.settings import Limits
 from dfproxy.observe.accesslog import AccessLog
+from dfproxy.observe.clients import ClientCounts
 from dfproxy.observe.metrics import Tally
 from dfproxy.upstream.connector import Connector
 
@@ -30,6 +31,7 @@ class Traffic:
         deadlines: the wheel.
         connector: makes connections to servers.
         frontend: counters of what belongs to no server: client connections, refusals of our own.
+        clients: what else is counted of clients' connections.
         dirty: tallies that changed since the last flush, each once.
         pipes: for splicing.
         splice: large bodies may go from socket to socket in the kernel.
@@ -40,6 +42,7 @@ class Traffic:
 
     __slots__ = (
         "access_log",
+        "clients",
         "clock",
         "closing",
         "connector",
@@ -71,6 +74,7 @@ class Traffic:
         self.deadlines = Deadlines(clock)
         self.connector = Connector(reactor, limits, self.deadlines)
         self.frontend = Tally()
+        self.clients = ClientCounts()
         self.dirty: list[Tally] = []
         self.splice = True
         self.pipes = Pipes()

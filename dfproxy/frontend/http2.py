@@ -239,6 +239,7 @@ class Http2Session(Protocol):
         request.client_port = self._client_port
         request.local_port = self._local_port
         stream = Http2Stream(self, request, status)
+        self._traffic.clients.http2_streams += 1
         self._served = True
         self._fresh.append(stream)
         return stream

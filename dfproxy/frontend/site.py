@@ -89,6 +89,8 @@ class ProxySite(Site):
         forwarded, transport = session.leave(), session.transport
         successor = Http2Session(asked or self, self.http2, forwarded)
         successor.announced = session.announced
+        self.traffic.clients.http2_connections += 1
+        self.traffic.clients.http2_open += 1
         self.sessions_open.discard(session)
         self.sessions_open.add(successor)
         hand_over(transport, successor)
@@ -103,6 +105,8 @@ class ProxySite(Site):
         """
         if session in self.sessions_open:
             self.sessions_open.remove(session)
+            if isinstance(session, Http2Session):
+                self.traffic.clients.http2_open -= 1
             self.traffic.frontend.in_flight -= 1
             self.traffic.touch(self.traffic.frontend)
 

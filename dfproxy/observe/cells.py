@@ -45,6 +45,11 @@ FRONTEND = 1
 The cell of the frontend; 0 is no cell at all.
 """
 
+CLIENTS = 2
+"""
+The cell of what else is counted of clients' connections (`dfproxy.observe.clients`).
+"""
+
 GRACE_S = 900.0
 """
 How long a freed cell is kept for its key, in seconds. Requests that outlive their server still write it, and a
@@ -165,7 +170,7 @@ class CellDirectory:
         self._requests: dict[int, list[int]] = {}
         self._resting: dict[Key, tuple[float, int]] = {}
         self._free: deque[int] = deque()
-        self._next = FRONTEND + 1
+        self._next = CLIENTS + 1
 
     def allot(self, key: Key) -> int:
         """

@@ -20,7 +20,9 @@ from typing import NamedTuple
 from dfproxy.errors import InvalidCertificate, InvalidSettings
 from dfproxy.model.certificate import Certificate, Listed
 from dfproxy.model.settings import Tls
+from dfproxy.observe.clients import ClientCounts
 from dfproxy.tls.context import load, make_context
+from dfproxy.tls.handshakes import counted_by
 from dfproxy.tls.sni import Names, chooser
 
 EVERYTHING = Listed(0)
@@ -149,6 +151,7 @@ class CertificateStore:
     Args:
         tls: what the operator chose.
         protocols: offered by ALPN, the preferred one first.
+        counts: of handshakes; None: they are not counted.
 
     Attributes:
         base: the context of listeners; it has no certificate itself and chooses one for each handshake.
@@ -160,12 +163,16 @@ class CertificateStore:
         InvalidSettings: OpenSSL does not take what was chosen.
     """
 
-    def __init__(self, tls: Tls, protocols: tuple[str, ...] = ("http/1.1",)) -> None:
+    def __init__(
+        self, tls: Tls, protocols: tuple[str, ...] = ("http/1.1",), counts: ClientCounts | None = None
+    ) -> None:
         self.tls = tls
         self.protocols = protocols
         self.names = Names(tls.strict_sni)
         self.base = make_context(tls, protocols)
         self.base.sni_callback = chooser(self.names)
+        if counts is not None:
+            self.base.sslobject_class = counted_by(counts)
         self.held: dict[str, Certificate] = {}
         self.contexts: dict[Key, ssl.SSLContext] = {}
         self._order = Order(tls.preferred)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import ssl
 import subprocess
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 from tests.certificates import Pair, known, make
 from tests.e2e.backends import echo
 from tests.e2e.proxy import until
+from tests.e2e.test_announced import rest
 from tests.e2e.tls import API, TlsCase, believing
 from tests.e2e.wire import Wire, digest, long_body
 from tests.requirements import require
@@ -344,3 +346,54 @@ class ClientCertificateTests(TlsCase):
         self.assertEqual(self.tls.get("/private", client=good).status, 200)
         self.assertEqual(self.tls.get("/private").status, 403)
         self.assertEqual(self.proxy.get("/private").status, 403)
+
+
+class CountedTests(TlsCase):
+    """
+    What `/metrics` says of handshakes and HTTP/2.
+    """
+
+    certificates = {"a.pem": known("demo.test").bundle}
+    further = ("--ssl-bind-options", "strict-sni")
+
+    def counted(self) -> dict[str, int]:
+        text = self.proxy.ask("/metrics")[1].decode()
+        found = re.findall(r"^dfproxy_(tls_handshakes|http2)_?(\S+) (\d+)$", text, re.MULTILINE)
+        return {f"{room} {name}": int(value) for room, name, value in found if value != "0"}
+
+    def test_counted(self) -> None:
+        """
+        Handshakes by version and resumption, failures by reason, HTTP/2 connections and requests; nothing else moves.
+        """
+        self.served()
+        older = believing(maximum_version=ssl.TLSVersion.TLSv1_2)
+        with self.tls.open("demo.test", older) as first:
+            session = first.session
+        resumed = 0
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", self.tls.port), 10) as sock:
+                with older.wrap_socket(sock, server_hostname="demo.test", session=session) as again:
+                    resumed += bool(again.session_reused)
+        self.tls.shown()
+        self.assertRaises(OSError, self.tls.shown, "unknown.test")
+        with socket.create_connection(("127.0.0.1", self.tls.port), 10) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            rest(sock)
+        for sent in (b"", b"\x16\x03\x01"):
+            with socket.create_connection(("127.0.0.1", self.tls.port), 10) as sock:
+                sock.sendall(sent)
+        (curl,) = require("curl")
+        url = f"https://demo.test:{self.tls.port}/"
+        where = ("--resolve", f"demo.test:{self.tls.port}:127.0.0.1")
+        subprocess.run([curl, "-ks", "--http2", *where, url, url], check=True, capture_output=True, timeout=20)
+        wanted = {
+            'tls_handshakes total{version="1.2",resumed="no"}': 4 - resumed,
+            'tls_handshakes total{version="1.3",resumed="no"}': 2,
+            'tls_handshakes failed_total{reason="refused"}': 2,
+            'tls_handshakes failed_total{reason="left"}': 2,
+            "http2 connections_total": 1,
+            "http2 streams_total": 2,
+        }
+        if resumed:
+            wanted['tls_handshakes total{version="1.2",resumed="yes"}'] = resumed
+        until(lambda: self.counted() == wanted, what=lambda: str(self.counted()))
