@@ -22,7 +22,14 @@ CALL_LIMIT_S = 60
 class Refused(RuntimeError):
     """
     A call that had to succeed did not; the text says which, and what was answered.
+
+    Attributes:
+        reason: what was answered.
     """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
 
 
 def reason_of(body: bytes) -> str:
@@ -124,7 +131,7 @@ class Api:
         began = time.perf_counter()
         status, body = await ask(self.port, path)
         if status != 200:
-            raise Refused(f"{status} {reason_of(body)} ({path})")
+            raise Refused(path, f"{status} {reason_of(body)}")
         return time.perf_counter() - began
 
     async def publish(self, service: Published, backend: int) -> float:

@@ -110,7 +110,7 @@ def start_ours(bench: Bench, backend: int) -> Proxy:
         asyncio.run(ours.api.publish(service, backend))
     except Refused as error:
         ours.running.end()
-        raise NotStarted(f"dfproxy does not take it: {error}") from error
+        raise NotStarted(f"dfproxy does not take reqMode=tcp: {error.reason}") from error
     until = time.monotonic() + OPEN_WAIT_S
     while not can_connect(port):
         if time.monotonic() > until:

@@ -37,4 +37,4 @@ class RefusedTests(SynchronousTestCase):
 
         self.patch(api, "ask", refuse)
         error = self.assertRaises(Refused, lambda: asyncio.run(Api(1).call("/v1/x")))
-        self.assertEqual(str(error), "409 taken (/v1/x)")
+        self.assertEqual((str(error), error.reason), ("/v1/x: 409 taken", "409 taken"))

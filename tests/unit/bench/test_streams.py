@@ -30,7 +30,7 @@ class Ours:
     async def publish(self, service: Published, backend: int) -> float:
         self.asked = dict(service.query)
         if self.refused:
-            raise Refused(self.refused)
+            raise Refused("/reconfigure", self.refused)
         if self.listening:
             self.socket = socket.create_server(("127.0.0.1", int(self.asked["srcPort"])))
         return 0.0
