@@ -17,6 +17,17 @@ LABELS = {"stock": "Twisted's ReverseProxyResource"}
 """Proxies that a table calls by a longer name than their own."""
 
 
+REASON_LIMIT = 200
+"""Characters of a reason in a table; a program's log may be long."""
+
+
+def in_a_cell(error: Exception) -> str:
+    """
+    A reason in words that a cell of a table can hold.
+    """
+    return " ".join(str(error).split()).replace("|", "/")[:REASON_LIMIT]
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """
@@ -59,7 +70,7 @@ class Entrants:
         try:
             self.others.append(start())
         except NotStarted as error:
-            self.absent[name] = str(error).splitlines()[0]
+            self.absent[name] = in_a_cell(error)
 
     def join_ours(self, start: Callable[[], Proxy]) -> None:
         """
@@ -68,7 +79,7 @@ class Entrants:
         try:
             self.ours = start()
         except NotStarted as error:
-            self.absent["dfproxy"] = str(error).splitlines()[0]
+            self.absent["dfproxy"] = in_a_cell(error)
 
     def end(self) -> None:
         """
@@ -104,7 +115,7 @@ def compete(report: Report, work: Work, entrants: Entrants, rounds: int, run: Ca
                 except LoadFailed as error:
                     if proxy is ours:
                         raise
-                    absent[proxy.name] = str(error).splitlines()[0]
+                    absent[proxy.name] = in_a_cell(error)
                     continue
                 if at:
                     runs[proxy.name].append(done)

@@ -36,7 +36,7 @@ class Ends:
 
 
 def never() -> Proxy:
-    raise NotStarted("envoy is not installed\nsecond line")
+    raise NotStarted("envoy ended:\n  bad | option\n" + "of many " * 100)
 
 
 class CompeteTests(SynchronousTestCase):
@@ -96,7 +96,8 @@ class CompeteTests(SynchronousTestCase):
         self.entrants.join("Envoy", never)
         found = self.compete()
         envoy = found["small, vs Envoy"]
-        self.assertEqual((envoy.value, envoy.more, envoy.judged()), (None, "envoy is not installed", ""))
+        self.assertEqual((envoy.value, envoy.judged(), len(envoy.more)), (None, "", 200))
+        self.assertEqual(envoy.more[:27], "envoy ended: bad / option o")
         self.assertAlmostEqual(found["small, vs HAProxy"].value, 0.9)
         self.assertEqual(self.report.unmeasured(), [envoy])
         self.assertEqual(self.report.below_floor(), [])
@@ -110,7 +111,7 @@ class CompeteTests(SynchronousTestCase):
         self.entrants = entrants
         found = self.compete()
         self.assertEqual([result.value for result in found.values()], [None] * 3)
-        self.assertEqual({result.more for result in found.values()}, {"envoy is not installed"})
+        self.assertEqual({result.more[:11] for result in found.values()}, {"envoy ended"})
         self.assertEqual({result.judged() for result in found.values()}, {""})
         self.assertEqual(self.order, [])
 
@@ -120,7 +121,9 @@ class CompeteTests(SynchronousTestCase):
         """
         self.failing = {"nginx": 2}
         found = self.compete()
-        self.assertEqual((found["small, vs nginx"].value, found["small, vs nginx"].more), (None, "nginx: 3 failed"))
+        self.assertEqual(
+            (found["small, vs nginx"].value, found["small, vs nginx"].more), (None, "nginx: 3 failed of many")
+        )
         self.assertNotIn("nginx", found["small, vs HAProxy"].more)
         self.assertEqual(self.order.count("nginx"), 3)
         self.assertEqual(self.order.count("stock"), 6)
