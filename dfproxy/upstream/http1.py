@@ -289,7 +289,8 @@ class ServerConnection(Protocol):
         """
         waiting = select.poll()
         try:
-            waiting.register(self.transport.getHandle().fileno(), select.POLLIN)
+            # Beneath TLS too: an end, or at most a late ticket, and then a new connection is made for nothing.
+            waiting.register(self.transport.fileno(), select.POLLIN)  # type: ignore[attr-defined]  # asked for by name
         except (AttributeError, OSError, ValueError):
             return True  # a transport without a socket (tests), or one that is just going
         return not waiting.poll(0)

@@ -4,6 +4,8 @@ TLS with real servers: who is believed, what they are shown, and what the log sa
 
 from __future__ import annotations
 
+import os
+import signal
 import ssl
 import subprocess
 import tempfile
@@ -13,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.certificates import Pair, known, make
-from tests.e2e.backends import Backend, answering, echo
+from tests.e2e.backends import ANSWER, Backend, answering, echo
 from tests.e2e.proxy import free_port, until
 from tests.e2e.tls import TlsCase, common_name
 from tests.e2e.wire import Wire, digest, long_body
@@ -182,6 +184,41 @@ class ServersTests(TlsCase):
             for _ in range(8):
                 self.assertEqual(self.proxy.get().body, b"hello")
             self.assertGreaterEqual([each[3] for each in backend.seen].count(True), 8 - self.workers)
+
+    def test_closed_meanwhile(self) -> None:
+        """
+        A kept connection whose end has come, and that nobody has looked at yet, is not used for a POST: the request
+        goes to the server by a new one.
+        """
+        closing = threading.Event()
+
+        def closes(wire: Wire, backend: Backend) -> None:
+            for _ in range(20):
+                backend.note(wire.request().method)
+                wire.send(ANSWER % (2, b"ok"))
+                if len(backend.requests) == 12:
+                    closing.wait(10)
+                    return
+
+        backend = self.secure("a", script=closes)
+        self.proxy.publish("s", backend, sslVerifyNone="true")
+        with self.proxy.connect() as client:
+            for _ in range(12):
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                self.assertEqual(client.final().status, 200)
+            pids = self.proxy.worker_pids()
+            try:
+                for pid in pids:
+                    os.kill(pid, signal.SIGSTOP)
+                client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+                closing.set()
+                backend.until(lambda: not backend.open)
+            finally:
+                for pid in pids:
+                    os.kill(pid, signal.SIGCONT)
+            self.assertEqual(client.final().status, 200)
+        self.assertEqual(backend.requests.count("POST"), 1)
+        self.assertEqual(backend.accepted, 2)
 
     def test_large_bodies(self) -> None:
         """

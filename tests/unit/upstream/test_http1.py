@@ -215,7 +215,7 @@ class SocketOnly:
     """
 
     def __init__(self, handle: socket.socket) -> None:
-        self.getHandle = lambda: handle
+        self.fileno = handle.fileno
 
     def registerProducer(self, producer: object, streaming: bool) -> None:
         """
