@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -54,6 +54,7 @@ from dfproxy.discovery.remembered import Known, Remembered
 from dfproxy.discovery.siblings import Siblings
 from dfproxy.discovery.swarmlistener import Pairs, SwarmListener
 from dfproxy.discovery.traffic import TrafficWatch
+from dfproxy.discovery.userlists import UserLists
 from dfproxy.errors import DfproxyError, InvalidBalance, InvalidService, InvalidSettings, Problem
 from dfproxy.frontend.listeners import Listeners, cannot_bind
 from dfproxy.interfaces import IDataPlane
@@ -93,20 +94,23 @@ Seconds between two looks at changed counters with `--workers 0`; workers do it 
 """
 
 
-def make_service(settings: Settings, owner: tuple[int, int] | None = None) -> ProxyService:
+def make_service(
+    settings: Settings, owner: tuple[int, int] | None = None, again: Callable[[], Settings] | None = None
+) -> ProxyService:
     """
     The whole proxy as twistd runs it.
 
     Args:
         settings: options.
         owner: user and group that twistd will change to; None: those that we are.
+        again: settings as they would be if we started now; blocks; raises `InvalidSettings`. None: nobody knows.
 
     Raises:
         InvalidSettings: an option names something that does not exist.
     """
     from twisted.internet import reactor  # noqa: TID251  chosen by now, as twistd does
 
-    return ProxyService(settings, reactor, owner)
+    return ProxyService(settings, reactor, owner, again)
 
 
 class ProxyService(TwistedService):
@@ -117,6 +121,7 @@ class ProxyService(TwistedService):
         settings: options.
         reactor: the reactor that runs.
         owner: user and group that we shall be once we serve; None: those that we are.
+        again: as of `make_service`.
 
     Attributes:
         data_plane: the workers, or the one data plane of this process.
@@ -131,7 +136,13 @@ class ProxyService(TwistedService):
 
     name = "dfproxy"
 
-    def __init__(self, settings: Settings, reactor: Any, owner: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        owner: tuple[int, int] | None = None,
+        again: Callable[[], Settings] | None = None,
+    ) -> None:
         settings = replace(settings, tls=_with_client_ca(settings.tls))
         self.settings = settings
         self._reactor = reactor
@@ -163,6 +174,7 @@ class ProxyService(TwistedService):
         waiting = settings.limits.api_calls + settings.limits.api_queue
         self.publisher = Publisher(self.data_plane, self.names, reactor, record, waiting)
         run: Run = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+        self._users = UserLists(settings, again, self._read_again, self.publisher, reactor, run)
         self.certificates = Certificates(settings.certs_dir, self.publisher, run)
         self._certifying = CertifyingPublisher(self.publisher, self.certificates)
         self._files = CertificateFiles(
@@ -192,8 +204,9 @@ class ProxyService(TwistedService):
         self._config_text: ConfigText | None = None
         if settings.config_text:
             self._config_text = ConfigText(
-                reactor, settings.config_text, self._text_version, lambda: as_text(self._control())
+                reactor, settings.config_text, self._text_version, lambda: as_text(self._control)
             )
+        self._control = self._make_control()
         self._at_start: Deferred[Any] | None = None
 
     # --- life ------------------------------------------------------------------------------------------------
@@ -217,7 +230,7 @@ class ProxyService(TwistedService):
             _give_up(str(error))
 
     def _listen_api(self) -> None:
-        address, port, site = self.settings.api_address, self.settings.api_port, make_site(self._control())
+        address, port, site = self.settings.api_address, self.settings.api_port, make_site(self._control)
         try:
             self.api_port = self._reactor.listenTCP(port, site, backlog=API_BACKLOG, interface=address)
         except CannotListenError as error:
@@ -296,13 +309,17 @@ class ProxyService(TwistedService):
 
     def _read_again(self, parameters: tuple[tuple[str, str], ...], origin: str) -> Service | None:
         try:
-            service = read(list(parameters), (), self.settings, self._strategies.parse_balance).service
+            service = self._reading(list(parameters)).service
         except InvalidService:
             return None
         return None if service is None else replace(service, origin=origin)
 
+    def _reading(self, pairs: Pairs) -> Reading:
+        known = self._strategies
+        return read(pairs, (), self._users.settings, known.parse_balance, known.check_condition)
+
     def _read(self, pairs: Pairs) -> Reading:
-        reading = read(pairs, (), self.settings, self._strategies.parse_balance)
+        reading = self._reading(pairs)
         self.certificates.bring(reading)
         return reading
 
@@ -359,7 +376,21 @@ class ProxyService(TwistedService):
     def _text_version(self) -> object:
         return self.publisher.snapshot.revision.number, self.names.epoch, tuple(self._quarantined)
 
-    def _control(self) -> Control:
+    @inlineCallbacks
+    def _read_files(self) -> Generator[Deferred[Any], Any, tuple[str, ...]]:
+        """
+        Certificates, users, and in every worker error pages.
+        """
+        left: tuple[str, ...] = yield self._files.again()
+        left += yield self._users.refresh(self._other_users)
+        pages = yield self.data_plane.query("pages", None)
+        found = dict.fromkeys(line for answer in pages if isinstance(answer, list) for line in answer)
+        return (*left, *found)
+
+    def _other_users(self) -> None:
+        self._control.settings = self._users.settings
+
+    def _make_control(self) -> Control:
         return Control(
             settings=self.settings,
             publisher=NotedPublisher(self._certifying, self.swarm.noted),
@@ -376,7 +407,7 @@ class ProxyService(TwistedService):
             replicas=Replicas(self._reactor, self._other_replicas, self._asks, self._api_port_number),
             measures=self._measures,
             certificates=self.certificates,
-            read_files=self._files.again,
+            read_files=self._read_files,
         )
 
     def _api_port_number(self) -> int:

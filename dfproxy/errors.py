@@ -22,11 +22,13 @@ class Problem:
         parameter: its name, as the caller spelled it.
         value: what was given; never a secret.
         reason: what is wrong, and what would be right.
+        example: a right one, as `parameter=value`; empty: none is known.
     """
 
     parameter: str
     value: str
     reason: str
+    example: str = ""
 
 
 class InvalidService(DfproxyError):
@@ -39,9 +41,14 @@ class InvalidService(DfproxyError):
     """
 
     def __init__(self, problems: tuple[Problem, ...], nothing_to_route: bool = False) -> None:
-        super().__init__("; ".join(f"{p.parameter}: {p.reason}" for p in problems))
+        super().__init__("; ".join(map(_sentence, problems)))
         self.problems = problems
         self.nothing_to_route = nothing_to_route
+
+
+def _sentence(problem: Problem) -> str:
+    example = f" (for example {problem.example})" if problem.example else ""
+    return f"{problem.parameter}: {problem.reason}{example}"
 
 
 class InvalidSettings(DfproxyError):

@@ -10,6 +10,7 @@ import os
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from socket import gethostname
 from typing import Any
@@ -25,7 +26,7 @@ from dfproxy.exchange.passwords import Verifier
 from dfproxy.exchange.steps import Tools
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.expressions.subject import Surroundings
-from dfproxy.frontend.errorpages import read_pages
+from dfproxy.frontend.errorpages import Pages, examine, read_pages
 from dfproxy.frontend.forwarded import believing
 from dfproxy.frontend.logfile import LogFile, stamp
 from dfproxy.frontend.resource import Lookup, ReverseProxyResource
@@ -78,22 +79,46 @@ def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> Lo
         site.http2 = None
     traffic.deadlines.start()
     certificates = CertificateStore(settings.tls, PROTOCOLS if settings.http2 else PROTOCOLS[1:], traffic.clients)
-    tools = _tools(settings, reactor)
-    return LocalDataPlane(settings, traffic, site, current, strategies, Random(), cells, certificates, tools)
+    in_thread = _threads(reactor)
+    tools = _tools(settings, in_thread)
+    plane = LocalDataPlane(settings, traffic, site, current, strategies, Random(), cells, certificates, tools)
+    plane.read_pages = partial(_read_pages, traffic, in_thread, settings.errorfiles_dir)
+    return plane
 
 
-def _tools(settings: Settings, reactor: Any) -> Tools:
+def _read_pages(
+    traffic: Traffic, in_thread: Callable[[Callable[[], Any]], Deferred[Any]], folder: str
+) -> Deferred[list[Any]]:
     """
-    What the steps of routes need. The threads that verify passwords begin with the first one.
+    Put the error pages of this folder in force, as they are now.
+    """
+
+    def put(read: tuple[Pages, tuple[str, ...]]) -> list[Any]:
+        traffic.pages, problems = read
+        return [list(problems)]
+
+    return in_thread(lambda: examine(folder)).addCallback(put)
+
+
+def _threads(reactor: Any) -> Callable[[Callable[[], Any]], Deferred[Any]]:
+    """
+    Threads of their own, beginning with the first thing that is to be done in one.
     """
     threads = ThreadPool(0, PASSWORD_THREADS, "passwords")
 
-    def in_thread(verify: Callable[[], bool]) -> Deferred[bool]:
+    def in_thread(work: Callable[[], Any]) -> Deferred[Any]:
         if not threads.started:
             threads.start()
             reactor.addSystemEventTrigger("during", "shutdown", threads.stop)
-        return deferToThreadPool(reactor, threads, verify)
+        return deferToThreadPool(reactor, threads, work)
 
+    return in_thread
+
+
+def _tools(settings: Settings, in_thread: Callable[[Callable[[], bool]], Deferred[bool]]) -> Tools:
+    """
+    What the steps of routes need.
+    """
     environment = dict(settings.environment)
     return Tools(Surroundings(environment, gethostname(), os.getpid(), time.time, Random()), Verifier(in_thread))
 

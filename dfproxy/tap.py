@@ -16,7 +16,6 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
@@ -26,14 +25,11 @@ from twisted.python import usage
 
 from dfproxy.dfp.options import BY_NAME, GROUPS, OPTIONS, Option
 from dfproxy.dfp.settings import default_protocol, deferred, files_named, read_settings, secrets_dir
-from dfproxy.discovery.environment import services_of_variables
+from dfproxy.discovery.environment import files_named as service_files
+from dfproxy.discovery.environment import services_of_variables, unread, with_secrets
+from dfproxy.discovery.secrets import read_secrets
 from dfproxy.errors import DfproxyError, InvalidSettings
 from dfproxy.model.settings import Settings
-
-SECRET_LIMIT_BYTES = 1 << 20
-"""
-Largest secret that is read: Docker itself allows 500 KB.
-"""
 
 EXAMPLE = """\
 Example: an API on port 8080, HTTP on port 8000, and one service from the start:
@@ -81,6 +77,7 @@ class Options(usage.Options):
             self._environment["CONFIG_TEXT"] = os.path.join(config_text_dir, "haproxy.cfg")
         self.settings = Settings()
         self.deferred: tuple[str, ...] = ()
+        self._given: dict[str, object] = {}
 
     def parseOptions(self, options: Any = None) -> None:
         """
@@ -111,35 +108,40 @@ class Options(usage.Options):
         Make settings of everything that was given.
         """
         given = {name: value for name, value in self.items() if name in BY_NAME}
-        secrets = self._secrets(given)
+        self._given = given
         try:
-            self.settings = read_settings(given, self._environment, secrets, self._cpus, os.geteuid() == 0)
-            self.deferred = deferred(given, self._environment, secrets)
+            secrets = self._secrets()
+            self.settings = self._read(secrets)
+            self.deferred = deferred(given, self._environment, secrets) + unread(self._environment, secrets)
             mode = default_protocol(given, self._environment, secrets)
         except InvalidSettings as invalid:
             raise usage.UsageError(str(invalid)) from invalid
-        declared = tuple(urlencode(pairs) for pairs in services_of_variables(self._environment, mode))
+        variables = with_secrets(self._environment, secrets)
+        declared = tuple(urlencode(pairs) for pairs in services_of_variables(variables, mode))
         self.settings = replace(self.settings, services=declared + self.settings.services)
         if self["check-config"]:
             self._print_understood()
             raise SystemExit(0)
 
-    def _secrets(self, given: Mapping[str, object]) -> dict[str, str]:
+    def again(self) -> Settings:
+        """
+        What the settings would be if we started now with the same options and variables: secrets may be others. Those
+        of services that are declared are not. Blocks.
+
+        Raises:
+            InvalidSettings: with every problem.
+        """
+        return self._read(self._secrets())
+
+    def _read(self, secrets: Mapping[str, str]) -> Settings:
+        return read_settings(self._given, self._environment, secrets, self._cpus, os.geteuid() == 0)
+
+    def _secrets(self) -> dict[str, str]:
         """
         Secrets by file name, and files that variables name by path.
         """
-        folder = Path(secrets_dir(given, self._environment))
-        try:
-            files = sorted(path for path in folder.iterdir() if path.name.startswith("dfp_") and path.is_file())
-        except FileNotFoundError:
-            files = []
-        except OSError as error:
-            raise usage.UsageError(f"--secrets-dir={folder}: {error.strerror}") from error
-        found = {path.name: _content(path) for path in files}
-        for name in files_named(self._environment):
-            if os.path.isfile(name):
-                found[name] = _content(Path(name))
-        return found
+        files = (*files_named(self._environment), *service_files(self._environment))
+        return read_secrets(secrets_dir(self._given, self._environment), files)
 
     def _print_understood(self) -> None:
         for name, field in self.settings.__dataclass_fields__.items():
@@ -207,7 +209,7 @@ def makeService(options: Options) -> IService:
     for line in options.deferred:
         log.warn("{line}", line=line)
     try:
-        service: IService = make_service(options.settings, _owner(options.parent))
+        service: IService = make_service(options.settings, _owner(options.parent), options.again)
         return service
     except DfproxyError as error:
         _exit_with(str(error).splitlines())
@@ -231,25 +233,6 @@ def _exit_with(problems: Iterable[str]) -> NoReturn:
     for line in problems:
         sys.stderr.write(f"dfproxy: {line}\n")
     raise SystemExit(1)
-
-
-def _content(path: Path) -> str:
-    """
-    Text of a secret.
-
-    Raises:
-        usage.UsageError: it cannot be read, is too long, or is no text.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(SECRET_LIMIT_BYTES + 1)
-        if len(content) > SECRET_LIMIT_BYTES:
-            raise usage.UsageError(f"{path}: is longer than {SECRET_LIMIT_BYTES} bytes")
-        return content.decode()
-    except OSError as error:
-        raise usage.UsageError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise usage.UsageError(f"{path}: is no UTF-8 text") from error
 
 
 def _help(option: Option, columns: int) -> str:

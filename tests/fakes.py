@@ -12,9 +12,10 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from dfproxy.errors import InvalidBalance
+from dfproxy.errors import InvalidBalance, InvalidRoute
 from dfproxy.interfaces import IDataPlane, INames, IPublisher
 from dfproxy.model.certificate import Certificate
+from dfproxy.model.match import Condition
 from dfproxy.model.service import Balance, Service
 from dfproxy.model.snapshot import Membership, Revision, ServerAddress, Snapshot
 
@@ -159,6 +160,10 @@ class FakeStrategies:
         if name not in ("roundrobin", "hdr"):
             raise InvalidBalance(f"unknown strategy {name}; known are hdr, roundrobin")
         return Balance(name, tuple(rest.rstrip(")").split()))
+
+    def check_condition(self, condition: Condition) -> None:
+        if condition.name != "network":
+            raise InvalidRoute(f"there is no condition {condition.name}; known: network")
 
     def describe(self) -> list[dict[str, Any]]:
         return [{"name": "roundrobin", "description": "Each in turn."}]

@@ -5,7 +5,7 @@ What the API needs of the rest of the house: handed in once, at assembly.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from dfproxy.api.distribute import Replicas
 from dfproxy.control.certificates import Certificates
 from dfproxy.interfaces import IDataPlane, IPublisher
+from dfproxy.model.match import Condition
 from dfproxy.model.service import Balance, Route
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import ServerAddress
@@ -44,6 +45,14 @@ class Strategies(Protocol):
             InvalidBalance: unknown strategy, or arguments that it does not take.
         """
 
+    def check_condition(self, condition: Condition) -> None:
+        """
+        See that there is such a condition.
+
+        Raises:
+            InvalidRoute: not known, or values that it does not take.
+        """
+
     def describe(self) -> list[dict[str, Any]]:
         """
         All strategies found, each with its name and description; JSON-able.
@@ -66,13 +75,13 @@ def _no_measures() -> tuple[Measure, ...]:
     return ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Control:
     """
     Everything the API calls. All callables answer at once.
 
     Attributes:
-        settings: options of the process.
+        settings: options of the process; others when users in secrets have been read again.
         publisher: the one door through which definitions change.
         names: who the servers of a destination are.
         strategies: how `balance=` is read.
@@ -87,7 +96,11 @@ class Control:
         replicas: the other replicas of the proxy; None: `distribute=true` cannot be carried out.
         measures: what parts of the control plane tell of themselves.
         certificates: where they are stored; None: nowhere.
-        read_files: has the files of certificates looked at again; gives what could not be used, a text for each.
+        revisions: the last ones.
+        is_sourced: whether a service is said again and again by a source: a listener, or what was declared at start.
+        pools: what whole connections go to, by port.
+        read_files: has certificates, error pages and users looked at again; gives what could not be used, a text for
+            each.
     """
 
     settings: Settings

@@ -70,7 +70,10 @@ class Reconfigure(resource.Resource):
         control = self._control
         given = parameters(request)
         try:
-            reading = dialect.read(given.query, given.form, control.settings, control.strategies.parse_balance)
+            known = control.strategies
+            reading = dialect.read(
+                given.query, given.form, control.settings, known.parse_balance, known.check_condition
+            )
             if reading.certificate is not None and control.certificates is not None:
                 control.certificates.bring(reading)
         except InvalidService as error:

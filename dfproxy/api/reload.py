@@ -1,6 +1,6 @@
 """
-`reload`: DFP makes HAProxy read its configuration again. Here what was accepted is in force; only files of certificates
-are looked at again.
+`reload`: DFP makes HAProxy read its configuration again. Here what was accepted is in force; files are looked at again:
+certificates, error pages, and secrets with users.
 
 With `fromListener=true` every swarm listener is asked to announce all its services again; they come as calls of their
 own, later.
@@ -17,13 +17,13 @@ from dfproxy.dfp import answers
 
 MESSAGE_CHARS = 2000
 """
-How much is told of files that are no certificates; the log has all.
+How much is told of files that cannot be used; the log has all.
 """
 
 
 class Reload(Verb):
     """
-    200, or 500 if a listener does not do what it is asked. A file that is no certificate is no failure; it is told.
+    200, or 500 if a listener does not do what it is asked. A file that cannot be used is no failure; it is told.
     """
 
     def __init__(self, control: Control, queue: CallQueue) -> None:

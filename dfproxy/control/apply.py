@@ -111,6 +111,9 @@ class LocalDataPlane:
         quarantined: services that could not be loaded, with the reason.
         busy: destinations whose servers had traffic since somebody emptied it; without workers only.
         ask_names: called with service and index when a connection failed; None: nobody to ask.
+        tell_ejected: called with service, index, host and port of a server that is left out for its answers, and for
+            how many seconds; None: nobody to tell.
+        read_pages: reads error pages again; gives what is wrong with some, in a list. None: nobody can.
         on_secure: called once, with the context of listeners, when there is a certificate; None: nobody to tell.
     """
 
@@ -149,6 +152,7 @@ class LocalDataPlane:
         self._certificates = certificates or CertificateStore(settings.tls)
         self._is_secure = False
         self._server_sides = ServerSides(settings.certs_dir)
+        self.read_pages: Callable[[], Deferred[Any]] | None = None
         self.on_secure: Callable[[SSLContext], None] | None = None
         if cells is not None:
             traffic.frontend.cell = FRONTEND_CELL
@@ -336,6 +340,8 @@ class LocalDataPlane:
             return succeed([dict(self.quarantined)])
         if what == "revision":
             return succeed([[self._revision.number, self._revision.digest]])
+        if what == "pages" and self.read_pages is not None:
+            return self.read_pages()
         if what == "transports":
             return succeed([self._transports()])
         if what == "stats":

@@ -232,6 +232,12 @@ class Publisher:
         self._waiting.append(caller)
         self._go()
 
+    def is_changing(self, name: str) -> bool:
+        """
+        Whether a change of this service has been asked for that is neither in force nor refused yet.
+        """
+        return bool(self._touched[name])
+
     def _go(self) -> None:
         if self._busy:
             return

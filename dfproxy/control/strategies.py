@@ -31,7 +31,9 @@ from zope.interface.verify import verifyObject
 import dfproxy.plugins
 from dfproxy.errors import InvalidBalance
 from dfproxy.interfaces import IBalancer, IBalancerFactory, IRouteConditionFactory, IRouteOrderFactory
+from dfproxy.model.match import Condition
 from dfproxy.model.service import Balance
+from dfproxy.routing.matcher import plugin_check
 
 log = Logger()
 
@@ -140,6 +142,15 @@ class Strategies:
         balance = Balance(ALIASES.get(name, name), arguments)
         self.build(balance, Clock(), Random(0))
         return balance
+
+    def check_condition(self, condition: Condition) -> None:
+        """
+        See that there is such a condition, and that it takes these values.
+
+        Raises:
+            InvalidRoute: not known, or values that it does not take.
+        """
+        plugin_check(condition, self.conditions)
 
     def build(self, balance: Balance, clock: object, random: object) -> IBalancer:
         """

@@ -140,7 +140,8 @@ def refused(
         shown: the service as it came, if it could be read.
     """
     listed = [
-        {"Parameter": problem.parameter, "Value": problem.value, "Reason": problem.reason} for problem in problems
+        {"Parameter": each.parameter, "Value": each.value, "Reason": each.reason, "Example": each.example}
+        for each in problems
     ]
     return _response("NOK", message, name, shown) | {"Problems": listed}
 

@@ -215,6 +215,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "service", "SERVICE", "QUERY", "", SERVICES,
         "a service at start, written as a reconfigure query; repeatable", kinds.query, "services", repeats="\n",
+        hidden=True,
     ),
     Option(
         "default-protocol", "DEFAULT_PROTOCOL", "http|tcp|sni", "http", SERVICES,
@@ -340,7 +341,10 @@ OPTIONS: tuple[Option, ...] = (
         "take only services whose proxyInstanceName is ours", switch, "filter_instances",
     ),
     _later("DEFAULT_REQ_MODE", "http|tcp", "http", OTHER, "mode of the shared frontend"),
-    _later("EXTRA_FRONTEND", "TEXT", "", OTHER, "HAProxy directives for the frontend", NOT_IN_FORCE),
+    Option(
+        "extra-frontend", "EXTRA_FRONTEND", "TEXT", "", ROUTES,
+        "lines of HAProxy configuration for every request (docs/rawtext.md)", kinds.lines, hidden=True,
+    ),
     _later("EXTRA_GLOBAL", "TEXT", "", OTHER, "HAProxy directives for the process"),
     _later("HEALTHCHECK", "yes|no", "true", OTHER, "container health by /ping"),
     _later("SKIP_ADDRESS_VALIDATION", "TEXT", "true", OTHER, "refuse services whose name does not resolve"),

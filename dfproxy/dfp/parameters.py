@@ -11,6 +11,7 @@ Source: DFP `proxy/types.go`, `proxy/util.go`, `server/server.go` and its manual
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ BLOCK_CHARS = 262144
 Longest value that may be a whole document, such as a certificate with its chain and key.
 """
 
+_CAPITAL = re.compile("([A-Z])")
+
 MAX_INDEX = 10
 """
 Highest index of a destination; DFP never looks further.
@@ -72,6 +75,7 @@ class Parameter:
         secret: its value is never shown or echoed.
         lines: may hold line breaks.
         key: its name in JSON answers where that is not the name with a capital letter.
+        example: a right value, shown to who gave a wrong one.
     """
 
     name: str
@@ -89,6 +93,14 @@ class Parameter:
     secret: bool = False
     lines: bool = False
     key: str = ""
+    example: str = ""
+
+    @property
+    def variable(self) -> str:
+        """
+        Its name in variables, behind `DFP_SERVICE_` or `DFP_SERVICE_1_`: upper snake case.
+        """
+        return _CAPITAL.sub(r"_\1", self.name).upper()
 
     @property
     def json_key(self) -> str:
@@ -111,6 +123,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "mandatory",
         limit_chars=NAME_CHARS,
         last_wins=True,
+        example="go-demo",
     ),
     Parameter(
         "aclName",
@@ -120,6 +133,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "`serviceName`",
         limit_chars=NAME_CHARS,
         last_wins=True,
+        example="05-go-demo",
     ),
     Parameter(
         "serviceDomainAlgo",
@@ -132,6 +146,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "`SERVICE_DOMAIN_ALGO`",
         "DFP; HAProxy `acl ... hdr_*(host)`",
         last_wins=True,
+        example="hdr(host)",
     ),
     Parameter(
         "serviceDomainMatchAll",
@@ -139,6 +154,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "flag",
         "Deprecated: the same as `serviceDomainAlgo=hdr_dom(host)`.",
         "false",
+        example="true",
     ),
     Parameter(
         "isDefaultBackend",
@@ -148,6 +164,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "false",
         "DFP; HAProxy `default_backend`",
         last_wins=True,
+        example="true",
     ),
     Parameter(
         "replicas",
@@ -156,6 +173,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "0 takes the service away. Any other number, and its absence (a global service), publishes it. Text that is no "
         "number is refused.",
         "global",
+        example="3",
     ),
     Parameter(
         "balance",
@@ -165,6 +183,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "`BALANCE`",
         "dfproxy; HAProxy `balance`",
         last_wins=True,
+        example="leastconn",
     ),
     Parameter(
         "proxyInstanceName",
@@ -173,6 +192,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "With `FILTER_PROXY_INSTANCE_NAME`, a proxy takes the service only if this is its `PROXY_INSTANCE_NAME` in any "
         "case, else takes it away.",
         last_wins=True,
+        example="docker-flow",
     ),
     Parameter(
         "distribute",
@@ -181,6 +201,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "Send the call on to every replica of the proxy, the addresses of `tasks.<SERVICE_NAME>`.",
         "false",
         last_wins=True,
+        example="true",
     ),
     Parameter(
         "addReqHeader",
@@ -191,6 +212,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         source="DFP; HAProxy `http-request add-header`",
         limit_chars=LIST_CHARS,
         modes=HTTP,
+        example="X-Client %[src]",
     ),
     Parameter(
         "addHeader",
@@ -199,6 +221,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "Deprecated name of `addReqHeader`.",
         limit_chars=LIST_CHARS,
         modes=HTTP,
+        example="X-Client %[src]",
     ),
     Parameter(
         "setReqHeader",
@@ -208,6 +231,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         source="DFP; HAProxy `http-request set-header`",
         limit_chars=LIST_CHARS,
         modes=HTTP,
+        example="X-Kind api",
     ),
     Parameter(
         "setHeader",
@@ -216,6 +240,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "Deprecated name of `setReqHeader`.",
         limit_chars=LIST_CHARS,
         modes=HTTP,
+        example="X-Kind api",
     ),
     Parameter(
         "delReqHeader",
@@ -225,6 +250,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         source="DFP; HAProxy `http-request del-header`",
         limit_chars=LIST_CHARS,
         modes=HTTP,
+        example="X-Secret",
     ),
     Parameter(
         "addResHeader",
@@ -234,6 +260,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         source="DFP; HAProxy `http-response add-header`",
         limit_chars=LIST_CHARS,
         modes=HTTP,
+        example="X-Served-By %[env(HOSTNAME)]",
     ),
     Parameter(
         "setResHeader",
@@ -243,6 +270,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         source="DFP; HAProxy `http-response set-header`",
         limit_chars=LIST_CHARS,
         modes=HTTP,
+        example="Strict-Transport-Security max-age=31536000 if { ssl_fc }",
     ),
     Parameter(
         "delResHeader",
@@ -252,6 +280,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         source="DFP; HAProxy `http-response del-header`",
         limit_chars=LIST_CHARS,
         modes=HTTP,
+        example="Server",
     ),
     Parameter(
         "backendExtra",
@@ -270,6 +299,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "false",
         "DFP; HAProxy `check resolvers`",
         last_wins=True,
+        example="true",
     ),
     Parameter(
         "compressionAlgo",
@@ -281,6 +311,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         source="DFP; HAProxy `compression algo`",
         modes=HTTP,
         last_wins=True,
+        example="gzip",
     ),
     Parameter(
         "compressionType",
@@ -291,6 +322,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         source="DFP; HAProxy `compression type`",
         modes=HTTP,
         last_wins=True,
+        example="text/html text/css application/json",
     ),
     Parameter(
         "connectionMode",
@@ -302,6 +334,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "DFP; HAProxy `option http-server-close` and its kin",
         modes=HTTP,
         last_wins=True,
+        example="http-server-close",
     ),
     Parameter(
         "discoveryType",
@@ -309,6 +342,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "text",
         "No effect: each address of a name is a server anyway, which is what `DNS` asks for.",
         last_wins=True,
+        example="DNS",
     ),
     Parameter(
         "redirectWhenHttpProto",
@@ -318,6 +352,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "false",
         modes=HTTP,
         last_wins=True,
+        example="true",
     ),
     Parameter(
         "redirectUnlessHttpsProto",
@@ -327,6 +362,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "false",
         modes=HTTP,
         last_wins=True,
+        example="true",
     ),
     Parameter(
         "reqPathSearch",
@@ -335,6 +371,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "Deprecated: what `reqPathReplace` replaces in the path.",
         modes=HTTP,
         last_wins=True,
+        example="/old/",
     ),
     Parameter(
         "reqPathReplace",
@@ -344,6 +381,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         only_with=("reqPathSearch",),
         modes=HTTP,
         last_wins=True,
+        example="/new/",
     ),
     Parameter(
         "serviceCert",
@@ -354,6 +392,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         last_wins=True,
         secret=True,
         lines=True,
+        example="-----BEGIN CERTIFICATE-----\\n...",
     ),
     Parameter(
         "sessionType",
@@ -363,6 +402,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         source="DFP; HAProxy `cookie`",
         modes=HTTP,
         last_wins=True,
+        example="sticky-server",
     ),
     Parameter(
         "stickyValue",
@@ -375,6 +415,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         only_with=("sessionType",),
         modes=HTTP,
         last_wins=True,
+        example="address",
     ),
     Parameter(
         "templateFePath",
@@ -383,6 +424,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "Template of frontend directives.",
         supported=False,
         last_wins=True,
+        example="/templates/frontend.tmpl",
     ),
     Parameter(
         "templateBePath",
@@ -391,6 +433,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "Template of backend directives.",
         supported=False,
         last_wins=True,
+        example="/templates/backend.tmpl",
     ),
     Parameter(
         "users",
@@ -404,6 +447,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         modes=HTTP,
         secret=True,
         lines=True,
+        example="alice:wonderland,bob:builder",
     ),
     Parameter(
         "usersSecret",
@@ -411,6 +455,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "text",
         "Secret `dfp_users_<name>` with users; read at the start. One that does not exist lets nobody in.",
         modes=HTTP,
+        example="team",
     ),
     Parameter(
         "usersPassEncrypted",
@@ -420,6 +465,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "false",
         only_with=("users", "usersSecret"),
         modes=HTTP,
+        example="true",
     ),
 )
 
@@ -431,6 +477,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "Paths that are taken, any of them. Without it and with `serviceDomain`: `/`.",
         source="DFP; HAProxy `acl ... path_beg`",
         limit_chars=LIST_CHARS,
+        example="/demo,/api",
     ),
     Parameter(
         "servicePathExclude",
@@ -439,6 +486,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "Paths that are not taken, compared as `pathType` says.",
         source="DFP; HAProxy `acl`, negated",
         limit_chars=LIST_CHARS,
+        example="/demo/private",
     ),
     Parameter(
         "pathType",
@@ -450,6 +498,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "(ignore case), `-m beg` (and `str end sub reg dir dom len`).",
         "`path_beg`",
         "DFP; HAProxy ACL criteria",
+        example="path_beg -i",
     ),
     Parameter(
         "serviceDomain",
@@ -459,6 +508,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "ends in `.example.com`, whatever its port.",
         source="DFP; HAProxy `acl ... hdr_beg(host)`",
         limit_chars=LIST_CHARS,
+        example="example.com,*.example.org",
     ),
     Parameter(
         "serviceHeader",
@@ -467,6 +517,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "`name:value` items, all of which a request must have. Items without exactly one `:` are ignored.",
         source="DFP; HAProxy `acl ... hdr(name)`",
         limit_chars=LIST_CHARS,
+        example="X-Version:3,name:Viktor",
     ),
     Parameter(
         "userAgent",
@@ -475,6 +526,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "Text of which any must be in the User-Agent field, whatever its case.",
         source="DFP; HAProxy `acl ... hdr_sub(User-Agent) -i`",
         limit_chars=LIST_CHARS,
+        example="Firefox,Chrome",
     ),
     Parameter(
         "port",
@@ -482,6 +534,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "text",
         "Port that the servers listen on, 1 to 65535.",
         "port of the first of `endpoints`, else mandatory",
+        example="8080",
     ),
     Parameter(
         "srcPort",
@@ -498,6 +551,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "`http`. (`tcp` and `sni` come later.)",
         "`http`",
         "DFP; HAProxy `mode`",
+        example="http",
     ),
     Parameter(
         "outboundHostname",
@@ -506,6 +560,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "Host name or IP address whose addresses are the servers.",
         "`serviceName`",
         "DFP; HAProxy `server`",
+        example="tasks.go-demo",
     ),
     Parameter(
         "endpoints",
@@ -515,6 +570,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "addresses of the host",
         "dfproxy; HAProxy `server ... weight`",
         limit_chars=LIST_CHARS,
+        example="10.0.0.5:8080,10.0.0.6:8080*2",
     ),
     Parameter(
         "condition",
@@ -523,6 +579,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "Further conditions that plugins decide, all of which must hold: `name` or `name:value|value`.",
         source="dfproxy",
         limit_chars=LIST_CHARS,
+        example="network:10.0.0.0/8",
     ),
     Parameter(
         "timeoutServer",
@@ -531,6 +588,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "Seconds that a server may be silent.",
         "`TIMEOUT_SERVER`",
         "DFP; HAProxy `timeout server`",
+        example="60",
     ),
     Parameter(
         "timeoutTunnel",
@@ -545,6 +603,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "destination",
         "text",
         "Stored and shown; no effect.",
+        example="anything",
     ),
     Parameter(
         "httpsPort",
@@ -554,6 +613,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "to the server.",
         "none",
         modes=HTTP,
+        example="8443",
     ),
     Parameter(
         "srcHttpsPort",
@@ -563,6 +623,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "443",
         only_with=("httpsPort",),
         modes=HTTP,
+        example="443",
     ),
     Parameter(
         "redirectFromDomain",
@@ -572,6 +633,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "challenges of certificate authorities that a service serves.",
         limit_chars=LIST_CHARS,
         modes=HTTP,
+        example="www.example.com",
     ),
     Parameter(
         "httpsOnly",
@@ -580,6 +642,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "Redirect to https what came without TLS. `HTTPS_ONLY` forces it.",
         "false",
         modes=HTTP,
+        example="true",
     ),
     Parameter(
         "httpsRedirectCode",
@@ -589,6 +652,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "302",
         only_with=("httpsOnly", "redirectWhenHttpProto", "redirectUnlessHttpsProto"),
         modes=HTTP,
+        example="301",
     ),
     Parameter(
         "denyHttp",
@@ -597,6 +661,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "403 unless the request came by https.",
         "false",
         modes=HTTP,
+        example="true",
     ),
     Parameter(
         "allowedMethods",
@@ -605,6 +670,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "Methods that are allowed, in this case; others get 403.",
         limit_chars=LIST_CHARS,
         modes=HTTP,
+        example="GET,HEAD",
     ),
     Parameter(
         "deniedMethods",
@@ -613,6 +679,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "Methods that get 403, in this case.",
         limit_chars=LIST_CHARS,
         modes=HTTP,
+        example="DELETE,TRACE",
     ),
     Parameter(
         "allowFrom",
@@ -623,6 +690,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         source="dfproxy; HAProxy `http-request deny if !{ src ... }`",
         limit_chars=LIST_CHARS,
         modes=HTTP,
+        example="10.0.0.0/8,192.0.2.7",
     ),
     Parameter(
         "denyFrom",
@@ -632,6 +700,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         source="dfproxy; HAProxy `http-request deny if { src ... }`",
         limit_chars=LIST_CHARS,
         modes=HTTP,
+        example="203.0.113.0/24",
     ),
     Parameter(
         "verifyClientSsl",
@@ -640,6 +709,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "403 unless the client has shown a certificate, which `CA_FILE` asks for.",
         "false",
         modes=HTTP,
+        example="true",
     ),
     Parameter(
         "ignoreAuthorization",
@@ -649,6 +719,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "false",
         only_with=("users", "usersSecret"),
         modes=HTTP,
+        example="true",
     ),
     Parameter(
         "reqPathSearchReplace",
@@ -658,6 +729,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "the path, `\\1` to `\\9` are groups. A third part holds flags: `i` ignores case, `g` replaces every time.",
         limit_chars=LIST_CHARS,
         modes=HTTP,
+        example="/demo/,/:v1,v2",
     ),
     Parameter(
         "sslVerifyNone",
@@ -667,6 +739,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "false",
         "DFP; HAProxy `ssl verify none`",
         modes=HTTP,
+        example="true",
     ),
     Parameter(
         "backendTls",
@@ -676,6 +749,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "false",
         "dfproxy; HAProxy `ssl verify required`",
         modes=HTTP,
+        example="true",
     ),
     Parameter(
         "backendCa",
@@ -686,6 +760,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "the system's",
         "dfproxy; HAProxy `ca-file`",
         modes=HTTP,
+        example=".internal-ca.pem",
     ),
     Parameter(
         "backendServerName",
@@ -696,6 +771,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "the host of the destination",
         "dfproxy; HAProxy `sni`, `verifyhost`",
         modes=HTTP,
+        example="api.internal",
     ),
     Parameter(
         "backendCertificate",
@@ -766,6 +842,10 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
 TABLE: tuple[Parameter, ...] = SERVICE_ROWS + DESTINATION_ROWS
 BY_NAME: dict[str, Parameter] = {row.name: row for row in TABLE}
 BY_LOWER_NAME: dict[str, Parameter] = {row.name.lower(): row for row in TABLE}
+BY_VARIABLE: dict[str, Parameter] = {
+    **{row.variable: row for row in TABLE},
+    "DISCOVERYTYPE": BY_NAME["discoveryType"],  # as DFP has it
+}
 
 DESTINATION_EXISTS_WITH = ("servicePath", "port", "serviceDomain", "httpsPort")
 """
@@ -787,6 +867,12 @@ Generated by `python -m dfproxy.dfp.parameters`; change the table in `dfproxy/df
 - Parameters of a destination may end in `.1` to `.10`. A destination exists if `servicePath`, `port`, `serviceDomain`
   or `httpsPort` is given with its index; the first index without any ends the list. Values without an index hold for
   each index that has none of its own.
+- Services may also be declared in variables of the proxy's environment, read once at its start: `DFP_SERVICE_` or
+  `DFP_SERVICE_1_`, `DFP_SERVICE_2_`, ... (ending with the first number without a `..._SERVICE_NAME`), then the parameter
+  in upper snake case, then its index if it has one: `DFP_SERVICE_1_SERVICE_PATH_2` is `servicePath.2`. A value may stand
+  in a file that the variable with `_FILE` at its end names, or in the secret `dfp_` and the variable in lower case
+  (`dfp_dfp_service_1_users`). Unlike in calls, `SERVICE_PATH` and `PORT` without index together are a destination
+  besides those with an index, and the first of them; 0 `REPLICAS` do not take the service away.
 - Parameters marked *later* are refused with a value that would have an effect; values that mean "off" are accepted.
 """
 
@@ -802,8 +888,8 @@ def markdown() -> Iterator[str]:
                 "",
                 f"## {heading}",
                 "",
-                "| Name | Type | Default | Longest | Meaning | Source |",
-                "|---|---|---|---|---|---|",
+                "| Name | Type | Default | Longest | Meaning | Example | Source |",
+                "|---|---|---|---|---|---|---|",
             )
             for row in rows:
                 if row.supported is wanted:
@@ -813,6 +899,7 @@ def markdown() -> Iterator[str]:
                         row.default or "none",
                         str(row.limit_chars),
                         row.meaning,
+                        f"`{row.example}`",
                         row.source,
                     )
                     yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -3,6 +3,8 @@ Parameters of a `reconfigure` call -> a checked `Service`, or everything that is
 
 Which value counts is decided in `given`; what a value means, and which rule of DFP's list comes first, here.
 
+Longer than modules should be, and still one thing: one reading, whose parts find problems in the same values.
+
 Source: DFP `server/server.go`, `proxy/util.go`, `proxy/types.go`; HAProxy's ACL language for the matches.
 """
 
@@ -10,7 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
@@ -19,12 +21,12 @@ from dfproxy.dfp.criteria import headers, words
 from dfproxy.dfp.domains import MATCH_ALL, host_form, host_patterns
 from dfproxy.dfp.endpoints import MAX_WEIGHT, endpoint, is_host
 from dfproxy.dfp.given import Given, Value, flag, integer, items
-from dfproxy.dfp.parameters import BY_NAME, LIST_ITEMS, Parameter
+from dfproxy.dfp.parameters import BY_LOWER_NAME, BY_NAME, LIST_ITEMS, Parameter
 from dfproxy.dfp.pathtype import path_criterion, path_patterns
 from dfproxy.dfp.reading import DIGEST, Reading
 from dfproxy.dfp.servertls import announce, server_tls
 from dfproxy.dfp.steps import StepsReader
-from dfproxy.errors import InvalidBalance, InvalidService, Problem
+from dfproxy.errors import InvalidBalance, InvalidRoute, InvalidService, Problem
 from dfproxy.model.match import Condition, HostPattern, Match, PathPattern
 from dfproxy.model.service import HTTPS_INDEX, Balance, Destination, Endpoint, Service
 from dfproxy.model.settings import Settings
@@ -76,6 +78,7 @@ def read(
     form: Sequence[tuple[str, str]],
     settings: Settings,
     parse_balance: Callable[[str], Balance],
+    check_condition: Callable[[Condition], object] = bool,
 ) -> Reading:
     """
     Read the parameters of one call.
@@ -85,11 +88,12 @@ def read(
         form: decoded pairs of a form body; the query goes before it.
         settings: for the separator and what holds without a parameter.
         parse_balance: reads a `balance` value; raises `InvalidBalance`.
+        check_condition: sees that there is such a condition; raises `InvalidRoute`.
 
     Raises:
         InvalidService: with every problem. `nothing_to_route` if there is only neither path nor domain (409).
     """
-    return _Reader(Given(query, form), settings, parse_balance).read()
+    return _Reader(Given(query, form), settings, parse_balance, check_condition).read()
 
 
 class _Reader:
@@ -97,10 +101,17 @@ class _Reader:
     One reading. Collects problems instead of stopping at the first one.
     """
 
-    def __init__(self, given: Given, settings: Settings, parse_balance: Callable[[str], Balance]) -> None:
+    def __init__(
+        self,
+        given: Given,
+        settings: Settings,
+        parse_balance: Callable[[str], Balance],
+        check_condition: Callable[[Condition], object],
+    ) -> None:
         self.given = given
         self.settings = settings
         self.parse_balance = parse_balance
+        self.check_condition = check_condition
         self.separator = settings.separator or ","
         self.problems: dict[Problem, None] = {}  # ordered, each once: a fall-back value is read for each destination
         self.mandatory: dict[Problem, None] = {}  # rows 1, 3 and 4 of DFP's list, and values that are no text
@@ -139,11 +150,11 @@ class _Reader:
         """
         relevant = {} if withdraws else self.problems
         if self.given.indexes[0] in self.unrouted and not self.mandatory and not relevant:
-            raise InvalidService(tuple(self.unrouted.values()), nothing_to_route=True)
+            raise InvalidService(_with_examples(self.unrouted.values()), nothing_to_route=True)
         later = {} if withdraws else self.later
         problems = (*self.mandatory, *self.unrouted.values(), *relevant, *later)
         if problems:
-            raise InvalidService(problems)
+            raise InvalidService(_with_examples(problems))
 
     # --- any value ---
 
@@ -415,7 +426,13 @@ class _Reader:
             name, colon, values = item.partition(":")
             if not _PLUGIN_NAME.fullmatch(name.strip()):
                 self.problem("condition", index, f"{item[:40]!r} is no condition; write name or name:value|value")
-            conditions.append(Condition(name.strip(), tuple(values.split("|")) if colon else ()))
+                continue
+            condition = Condition(name.strip(), tuple(values.split("|")) if colon else ())
+            try:
+                self.check_condition(condition)
+            except InvalidRoute as error:
+                self.problem("condition", index, str(error))
+            conditions.append(condition)
         return tuple(conditions)
 
     def local_port(self, index: int, name: str = "srcPort") -> int:
@@ -468,6 +485,17 @@ class _Reader:
         if found and not any(endpoint.weight for endpoint in found.values()):
             self.problem("endpoints", index, "gives every server the weight 0")
         return tuple(found.values())
+
+
+def _with_examples(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """
+    Each with a right value of the parameter, as the caller spelled it.
+    """
+    rows = ((problem, BY_LOWER_NAME.get(problem.parameter.partition(".")[0].lower())) for problem in problems)
+    return tuple(
+        replace(problem, example=f"{problem.parameter}={row.example}") if row is not None else problem
+        for problem, row in rows
+    )
 
 
 def _count(text: str, separator: str) -> int:

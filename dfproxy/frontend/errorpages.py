@@ -35,9 +35,20 @@ _OURS = (b"connection", b"content-length", b"keep-alive", b"transfer-encoding", 
 
 def read_pages(folder: str) -> Pages:
     """
-    All pages of a folder; none if there is no such folder.
+    All pages of a folder; none if there is no such folder. What cannot be used is logged.
+    """
+    found, problems = examine(folder)
+    for problem in problems:
+        log.warn("{problem}", problem=problem)
+    return found
+
+
+def examine(folder: str) -> tuple[Pages, tuple[str, ...]]:
+    """
+    All pages of a folder, and what is wrong with files that cannot be used, a line for each. Blocks.
     """
     found: Pages = {}
+    problems: list[str] = []
     for status in REASONS:
         file = Path(folder, f"{status}.http")
         try:
@@ -47,8 +58,9 @@ def read_pages(folder: str) -> Pages:
                 data = stream.read(LARGEST_BYTES + 1)
             found[status] = parse_page(data, status)
         except (OSError, ValueError) as error:
-            log.warn("the page {file} is not used: {reason}", file=str(file), reason=str(error))
-    return found
+            reason = error.strerror if isinstance(error, OSError) else error
+            problems.append(f"the page {file} is not used: {reason}")
+    return found, tuple(problems)
 
 
 def parse_page(data: bytes, status: int) -> tuple[bytes, bytes]:

@@ -91,7 +91,7 @@ class OptionsTests(SynchronousTestCase):
         )
         self.assertEqual(
             self.options("--service", "serviceName=b&port=1").settings.services,
-            ("serviceName=a&servicePath=%2Fa%26b%2C%2Fc&reqMode=tcp", "serviceName=b&port=1"),
+            ("reqMode=tcp&serviceName=a&servicePath=%2Fa%26b%2C%2Fc", "serviceName=b&port=1"),
         )
 
     def test_config_text(self) -> None:

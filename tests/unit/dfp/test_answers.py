@@ -141,9 +141,10 @@ class OtherAnswersTests(SynchronousTestCase):
         """
         A refusal tells each problem to programs, too.
         """
-        found = answers.refused("s", "port: must be", [Problem("port", "x", "must be a port")])
+        found = answers.refused("s", "port: must be", [Problem("port", "x", "must be a port", "port=80")])
         self.assertEqual((found["Status"], found["Message"], found["ServiceName"]), ("NOK", "port: must be", "s"))
-        self.assertEqual(found["Problems"], [{"Parameter": "port", "Value": "x", "Reason": "must be a port"}])
+        problem = {"Parameter": "port", "Value": "x", "Reason": "must be a port", "Example": "port=80"}
+        self.assertEqual(found["Problems"], [problem])
         self.assertIsNone(found["ServiceDest"])
 
     def test_refused_may_show_what_came(self) -> None:

@@ -4,9 +4,33 @@ Tests of `dfproxy.discovery.environment`: services of variables and options as p
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.discovery.environment import declared_services, services_of_query, services_of_variables
+from dfproxy.dfp.parameters import BY_NAME, BY_VARIABLE, TABLE
+from dfproxy.dfp.reconfigure import read
+from dfproxy.discovery.environment import (
+    declared_services,
+    files_named,
+    services_of_query,
+    services_of_variables,
+    unread,
+    with_secrets,
+)
+from dfproxy.model.service import Balance
+from dfproxy.model.settings import Settings
+
+KNOWN_TO_DFP = """
+    ACL_NAME ADD_REQ_HEADER ADD_RES_HEADER BACKEND_EXTRA CHECK_RESOLVERS COMPRESSION_ALGO COMPRESSION_TYPE
+    CONNECTION_MODE DEL_REQ_HEADER DEL_RES_HEADER DISTRIBUTE IS_DEFAULT_BACKEND PROXY_INSTANCE_NAME
+    REDIRECT_WHEN_HTTP_PROTO REDIRECT_UNLESS_HTTPS_PROTO REPLICAS REQ_PATH_REPLACE REQ_PATH_SEARCH SERVICE_CERT
+    SERVICE_NAME SESSION_TYPE SET_REQ_HEADER SET_RES_HEADER TEMPLATE_BE_PATH TEMPLATE_FE_PATH SERVICE_DOMAIN_ALGO
+    SERVICE_DOMAIN_MATCH_ALL DISCOVERYTYPE ALLOWED_METHODS DENIED_METHODS DENY_HTTP HTTPS_ONLY HTTPS_PORT
+    HTTPS_REDIRECT_CODE IGNORE_AUTHORIZATION OUTBOUND_HOSTNAME PATH_TYPE PORT REDIRECT_FROM_DOMAIN REQ_MODE
+    REQ_PATH_SEARCH_REPLACE SERVICE_DOMAIN SERVICE_PATH SERVICE_PATH_EXCLUDE SRC_PORT SRC_HTTPS_PORT SSL_VERIFY_NONE
+    TIMEOUT_SERVER TIMEOUT_TUNNEL VERIFY_CLIENT_SSL
+""".split()
 
 
 class QueryTests(SynchronousTestCase):
@@ -35,8 +59,8 @@ class VariableTests(SynchronousTestCase):
         """
         environment = {
             "DFP_SERVICE_SERVICE_NAME": "go-demo",
-            "DFP_SERVICE_SERVICE_PATH": "/demo",
             "DFP_SERVICE_PORT": "8080",
+            "DFP_SERVICE_SSL_VERIFY_NONE_3": "t",
             "DFP_SERVICE_PORT_1": "8081",
             "DFP_SERVICE_PORT_10": "8090",
             "DFP_SERVICE_SERVICE_DOMAIN": "",
@@ -54,7 +78,7 @@ class VariableTests(SynchronousTestCase):
                 ("port.10", "8090"),
                 ("redirectWhenHttpProto", "true"),
                 ("serviceName", "go-demo"),
-                ("servicePath", "/demo"),
+                ("sslVerifyNone.3", "t"),
             ],
         )
 
@@ -106,8 +130,112 @@ class VariableTests(SynchronousTestCase):
         """
         Zero replicas do not remove a service that is declared in variables.
         """
-        [pairs] = services_of_variables({"DFP_SERVICE_SERVICE_NAME": "a", "DFP_SERVICE_REPLICAS": "0"})
-        self.assertEqual(pairs, [("serviceName", "a")])
+        for zero in ("0", "00", "-0"):
+            [pairs] = services_of_variables({"DFP_SERVICE_SERVICE_NAME": "a", "DFP_SERVICE_REPLICAS": zero})
+            self.assertEqual(pairs, [("serviceName", "a")])
+
+    def test_all_parameters(self) -> None:
+        """
+        Every parameter of the table can be given, and every variable that DFP has is one.
+        """
+        variables = {f"DFP_SERVICE_{row.variable}": row.name for row in TABLE}
+        [pairs] = services_of_variables(variables)
+        self.assertEqual(dict(pairs), {row.name: row.name for row in TABLE})
+        self.assertEqual([name for name in KNOWN_TO_DFP if name not in BY_VARIABLE], [])
+        self.assertEqual(BY_VARIABLE["DISCOVERYTYPE"], BY_VARIABLE["DISCOVERY_TYPE"])
+
+    def test_added_to_the_one_without_index(self) -> None:
+        """
+        A destination without an index is there beside those with one, and comes first, unlike in calls.
+        """
+        environment = {
+            "DFP_SERVICE_1_SERVICE_NAME": "a",
+            "DFP_SERVICE_1_SERVICE_PATH": "/",
+            "DFP_SERVICE_1_PORT": "80",
+            "DFP_SERVICE_1_HTTPS_ONLY": "true",
+            "DFP_SERVICE_1_SERVICE_PATH_1": "/b",
+            "DFP_SERVICE_1_PORT_1": "81",
+            "DFP_SERVICE_1_OUTBOUND_HOSTNAME": "h",
+        }
+        [pairs] = services_of_variables(environment)
+        service = read(pairs, (), Settings(), lambda text: Balance(text)).service
+        assert service is not None
+        self.assertEqual([(one.port, one.host) for one in service.destinations], [(80, "h"), (81, "h")])
+        self.assertEqual([one.match.paths[0].value for one in service.destinations], [b"/", b"/b"])
+        self.assertEqual([one.steps.https_code for one in service.destinations if one.steps], [302, 302])
+        del environment["DFP_SERVICE_1_SERVICE_PATH"]
+        [pairs] = services_of_variables(environment)
+        self.assertIn(("servicePath.1", "/b"), pairs)
+
+    def test_secrets(self) -> None:
+        """
+        A secret goes before a file, a file before the variable; line ends at the end are no part of it.
+        """
+        environment = {
+            "DFP_SERVICE_SERVICE_NAME": "a",
+            "DFP_SERVICE_USERS": "a:1",
+            "DFP_SERVICE_USERS_FILE": "/u",
+            "DFP_SERVICE_SERVICE_CERT_FILE": "/c",
+            "DFP_SERVICE_PORT_1_FILE": "/p",
+            "PORT_FILE": "/x",
+        }
+        self.assertEqual(sorted(files_named(environment)), ["/c", "/p", "/u"])
+        contents = {"/u": "a:2\n", "/c": "x\ny\r\n", "/x": "1", "dfp_users": "z:1"}
+        found = with_secrets(environment, contents)
+        self.assertEqual(
+            found,
+            {
+                "DFP_SERVICE_SERVICE_NAME": "a",
+                "DFP_SERVICE_USERS": "a:2",
+                "DFP_SERVICE_SERVICE_CERT": "x\ny",
+            },
+        )
+        found = with_secrets(environment, contents | {"dfp_dfp_service_users": "a:3\n"})
+        self.assertEqual(found["DFP_SERVICE_USERS"], "a:3")
+        self.assertEqual(unread(environment, contents), ("DFP_SERVICE_PORT_1_FILE: the file /p cannot be read",))
+
+    def test_in_vain(self) -> None:
+        """
+        What means nothing is told by name, never with its value; others' variables are not ours to judge.
+        """
+        environment = {
+            "DFP_SERVICE_SERVICE_NAME": "a",
+            "DFP_SERVICE_SERVICE_PAHT": "/secret",
+            "DFP_SERVICE_USERS_2": "a:secret",
+            "DFP_SERVICE_PORT_11": "1",
+            "DFP_SERVICE_1_PAHT": "of no service",
+        }
+        said = unread(environment, {})
+        self.assertEqual(
+            [line.partition(":")[0] for line in said],
+            ["DFP_SERVICE_PORT_11", "DFP_SERVICE_SERVICE_PAHT", "DFP_SERVICE_USERS_2"],
+        )
+        self.assertNotIn("secret", "".join(said))
+
+    @settings(max_examples=100, deadline=None)
+    @given(
+        st.dictionaries(
+            st.builds(
+                "DFP_SERVICE_{}{}{}".format,
+                st.sampled_from(("", "1_", "2_", "01_")),
+                st.sampled_from((*BY_VARIABLE, "", "X", "1")),
+                st.sampled_from(("", "_1", "_2", "_10", "_11", "_0", "_FILE")),
+            ),
+            st.text(max_size=5),
+            max_size=12,
+        )
+    )
+    def test_anything(self, environment: dict[str, str]) -> None:
+        """
+        Any variables make services of known parameters, or nothing.
+        """
+        environment["DFP_SERVICE_SERVICE_NAME"] = "a"
+        unread(environment, {})
+        for pairs in services_of_variables(with_secrets(environment, {})):
+            self.assertIn("serviceName", dict(pairs))
+            for name, value in pairs:
+                self.assertIn(name.partition(".")[0], BY_NAME)
+                self.assertTrue(value)
 
     def test_both_sources(self) -> None:
         """
