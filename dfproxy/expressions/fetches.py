@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from dfproxy.expressions.clientcertificates import fingerprint_of, name_of, not_after, not_before, serial_of
 from dfproxy.expressions.subject import Subject, Surroundings
 from dfproxy.expressions.words import InvalidExpression
 from dfproxy.model.connection import VERSIONS
@@ -67,6 +68,29 @@ def _of_tls(name: str) -> Fetching:
         tls = _tls(subject)
         value = getattr(tls, name) if tls is not None else ""
         return (value.encode() if isinstance(value, str) else value) or None
+
+    return fetch
+
+
+def _distinguished(whose: Literal["subject", "issuer"]) -> Callable[[tuple[str, ...], Surroundings], Fetching]:
+    """
+    `ssl_c_s_dn`, or one part of it: `ssl_c_s_dn(OU)`, `ssl_c_s_dn(OU,-1)`.
+    """
+
+    def make(arguments: tuple[str, ...], surroundings: Surroundings) -> Fetching:
+        entry = arguments[0] if arguments else ""
+        if whose == "subject" and not entry:
+            return _of_tls("subject")
+        which = _number(arguments[1]) if len(arguments) > 1 else 1
+        return _of_certificate(lambda encoded: name_of(encoded, whose, entry, which))
+
+    return make
+
+
+def _of_certificate(reading: Callable[[bytes], bytes | None]) -> Fetching:
+    def fetch(subject: Subject) -> Found:
+        tls = _tls(subject)
+        return reading(tls.certificate) if tls is not None and tls.certificate else None
 
     return fetch
 
@@ -225,7 +249,14 @@ FETCHES: dict[str, Fetch] = {
     "ssl_fc_has_crt": Fetch("flag", "both", _plain(_certificate)),
     "ssl_c_used": Fetch("flag", "both", _plain(_certificate)),
     "ssl_c_verify": Fetch("number", "both", _plain(_verify)),
-    "ssl_c_s_dn": Fetch("text", "both", _plain(_of_tls("subject"))),
+    "ssl_fc_protocol": Fetch("text", "both", _plain(_of_tls("version"))),
+    "ssl_fc_cipher": Fetch("text", "both", _plain(_of_tls("cipher"))),
+    "ssl_c_s_dn": Fetch("text", "both", _distinguished("subject"), 0, 2),
+    "ssl_c_i_dn": Fetch("text", "both", _distinguished("issuer"), 0, 2),
+    "ssl_c_serial": Fetch("text", "both", _plain(_of_certificate(serial_of))),
+    "ssl_c_sha1": Fetch("text", "both", _plain(_of_certificate(fingerprint_of))),
+    "ssl_c_notbefore": Fetch("text", "both", _plain(_of_certificate(not_before))),
+    "ssl_c_notafter": Fetch("text", "both", _plain(_of_certificate(not_after))),
     "ssl_c_der": Fetch("text", "both", _plain(_of_tls("certificate"))),
     "env": Fetch("text", "both", _environment, 1, 1),
     "date": Fetch("number", "both", _date, 0, 1),

@@ -10,23 +10,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from cryptography import x509
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from dfproxy.exchange.downstream import Downstream
 from dfproxy.exchange.exchange import Exchange
 from dfproxy.exchange.traffic import Traffic
+from dfproxy.expressions.clientcertificates import name_of
 from dfproxy.frontend.http1 import Http1Session, Session
 from dfproxy.frontend.site import ProxySite
 from dfproxy.model.connection import TlsFacts
 from dfproxy.tls.sni import asked_name
 from dfproxy.wire.h1 import RequestHead
-
-_SHORT = {"1.2.840.113549.1.9.1": "emailAddress"}
-"""
-Names of attributes that OpenSSL has and RFC 4514 has not.
-"""
 
 
 class SecureSite(Factory):
@@ -101,7 +96,10 @@ def facts_of(transport: Any) -> TlsFacts:
     if not hasattr(session, "getpeercert"):
         return TlsFacts()
     certificate = session.getpeercert(True) or b""
-    return TlsFacts(asked_name(session), certificate, subject_of(certificate) if certificate else "")
+    subject = subject_of(certificate) if certificate else ""
+    return TlsFacts(
+        asked_name(session), certificate, subject, 0, session.version() or "", (session.cipher() or ("",))[0]
+    )
 
 
 def subject_of(certificate: bytes) -> str:
@@ -111,18 +109,4 @@ def subject_of(certificate: bytes) -> str:
     Args:
         certificate: DER.
     """
-    try:
-        subject = x509.load_der_x509_certificate(certificate).subject
-    except ValueError:
-        return ""  # OpenSSL took it; who asks for its name gets none
-    return "".join(
-        f"/{_SHORT.get(each.oid.dotted_string, each.rfc4514_attribute_name)}={_text(each.value)}" for each in subject
-    )
-
-
-def _text(value: str | bytes) -> str:
-    """
-    A value that is safe in a header or a log line.
-    """
-    text = value if isinstance(value, str) else value.hex()
-    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
+    return (name_of(certificate, "subject", "", 1) or b"").decode()

@@ -24,9 +24,13 @@ class TlsFacts:
         certificate: the client's certificate (DER); empty: it has shown none.
         subject: distinguished name of that certificate, as `/C=FR/O=Acme/CN=x`.
         verify_result: OpenSSL's verdict on it, 0 is good.
+        version: such as `TLSv1.3`.
+        cipher: such as `TLS_AES_128_GCM_SHA256`.
     """
 
     server_name: str = ""
     certificate: bytes = b""
     subject: str = ""
     verify_result: int = 0
+    version: str = ""
+    cipher: str = ""

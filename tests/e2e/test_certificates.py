@@ -82,13 +82,18 @@ class SwapTests(TlsCase):
     def test_a_thousand(self) -> None:
         """
         A thousand certificates at once are served by name, and a change of one of them takes no longer than before.
+        What they cost each worker is printed, and bounded.
         """
         pair = known("demo.test")
         for number in range(1000):
             # The same key: making a thousand takes longer than the test may.
             (self.folder / f"n{number}.pem").write_bytes(_renamed(pair, f"n{number}.test"))
+        before = self.proxy.rss_bytes()
         self.assertEqual(self.proxy.call("reload")[0], 200)
         self.assertEqual(self.proxy.metrics()["dfproxy_certificates"], 1001)
+        each = (self.proxy.rss_bytes() - before) / 1000 / self.workers
+        print(f"1,000 certificates: {each / 1000:.0f} KB each and worker")
+        self.assertLess(each, 60_000)
         for number in (0, 500, 999):
             self.assertEqual(self.tls.shown(f"n{number}.test"), f"n{number}.test")
         began = time.monotonic()
