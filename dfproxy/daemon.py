@@ -37,6 +37,7 @@ from dfproxy.control.apply import FRONTEND_CELL, LocalDataPlane
 from dfproxy.control.asking import Asking
 from dfproxy.control.certificates import Certificates, CertifyingPublisher, Run
 from dfproxy.control.configtext import ConfigText
+from dfproxy.control.counting import EJECTED
 from dfproxy.control.noted import NotedPublisher
 from dfproxy.control.publisher import Publisher
 from dfproxy.control.statefolder import StateFolder
@@ -153,7 +154,7 @@ class ProxyService(TwistedService):
         self._workers: WorkerSet | None = None
         if settings.workers == 0:
             self.local = make_data_plane(settings, reactor, None)
-            self.listeners = Listeners(reactor, self.local.site, self.local.secure_site)
+            self.listeners = Listeners(reactor, self.local.site, self.local.secure_site, self.local.statistics_site)
             self.local.on_secure = self.listeners.secure
             pass_over_unreadable_names()
             self.local.ask_names = self._ask_names
@@ -222,7 +223,7 @@ class ProxyService(TwistedService):
             if self._workers is not None:
                 self._workers.open()
             elif self.listeners is not None:
-                for listener in self.settings.listeners:
+                for listener in self.settings.bound:
                     self.listeners.bind(listener)
             self._listen_api()
             self._take_certificates()
@@ -491,17 +492,35 @@ class ProxyService(TwistedService):
         workers = self._workers
         assert workers is not None
         cells = workers.cells
-        yield Totals("frontend", "", "", "", workers.totals(FRONTEND_CELL))
+        limit = self.settings.limits.client_connections or None
+        yield Totals("frontend", "", "", "", workers.totals(FRONTEND_CELL), limit=limit)
         for service in list(self.publisher.snapshot.services.values()):
             for destination in service.destinations:
                 place = (service.name, destination.index)
                 members = self.names.members_of(*place)
                 rows = [workers.totals(cells.number((*place, server.host, server.port))) for server in members]
                 own = workers.totals(cells.number(place))
-                summed = tuple(sum(column) for column in zip(own, *rows))
-                yield Totals("backend", destination.backend_name, service.name, "", summed, up=bool(members))
+                usable = [server for server, row in zip(members, rows) if not row[EJECTED]]
+                yield Totals(
+                    "backend",
+                    destination.backend_name,
+                    service.name,
+                    "",
+                    tuple(map(sum, zip(own, *rows))),
+                    up=bool(usable),
+                    weight=sum(server.weight for server in usable),
+                    active=len(usable),
+                )
                 for name, server, values in zip(server_names(service.name, members), members, rows):
-                    yield Totals("server", destination.backend_name, service.name, name, values, weight=server.weight)
+                    yield Totals(
+                        "server",
+                        destination.backend_name,
+                        service.name,
+                        name,
+                        values,
+                        up=not values[EJECTED],
+                        weight=server.weight,
+                    )
 
 
 def _check(settings: Settings, strategies: Strategies) -> None:

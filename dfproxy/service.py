@@ -65,7 +65,7 @@ def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> Lo
     access_log = None
     if settings.access_log:
         file = LogFile(settings.access_log)
-        access_log = AccessLog(settings.access_log_format, file.write, time.time, stamp)
+        access_log = AccessLog(settings.access_lines, file.write, time.time, stamp, (gethostname(), os.getpid()))
     traffic = Traffic(reactor, reactor, settings.limits, time.perf_counter, access_log)
     traffic.pages = read_pages(settings.errorfiles_dir)
     traffic.closing = settings.connection_mode in CLOSES_CLIENTS

@@ -6,7 +6,7 @@ Source: contract 2.9, 9.2, 9.3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
@@ -15,38 +15,8 @@ from dfproxy.api.access import CallQueue
 from dfproxy.api.control import Control
 from dfproxy.api.request import Request, Verb
 from dfproxy.api.slices import LongAnswer, Slices
-from dfproxy.observe.metrics import FIELDS
-from dfproxy.observe.prometheus import CONTENT_TYPE, HTTP_FRONTEND, Condition, Totals, exposition, gathered
-
-COLUMNS = (
-    "pxname svname qcur qmax scur smax slim stot bin bout dreq dresp ereq econ eresp wretr wredis status weight act "
-    "bck chkfail chkdown lastchg downtime qlimit pid iid sid throttle lbtot tracked type rate rate_lim rate_max "
-    "check_status check_code check_duration hrsp_1xx hrsp_2xx hrsp_3xx hrsp_4xx hrsp_5xx hrsp_other hanafail req_rate "
-    "req_rate_max req_tot cli_abrt srv_abrt comp_in comp_out comp_byp comp_rsp lastsess last_chk last_agt qtime ctime "
-    "rtime ttime agent_status agent_code agent_duration check_desc agent_desc check_rise check_fall check_health "
-    "agent_rise agent_fall agent_health addr cookie mode algo conn_rate conn_rate_max conn_tot intercepted dcon dses"
-).split()
-"""
-The columns of HAProxy's CSV. One that we do not count is empty, as HAProxy leaves those that do not apply.
-"""
-
-_COUNTED = {
-    "scur": "in_flight",
-    "stot": "requests",
-    "bin": "bytes_in",
-    "bout": "bytes_out",
-    "econ": "connect_errors",
-    "eresp": "response_errors",
-    "wretr": "retries",
-    "hrsp_1xx": "responses_1xx",
-    "hrsp_2xx": "responses_2xx",
-    "hrsp_3xx": "responses_3xx",
-    "hrsp_4xx": "responses_4xx",
-    "hrsp_5xx": "responses_5xx",
-    "hrsp_other": "responses_other",
-    "cli_abrt": "client_aborts",
-}
-_KINDS = {"frontend": ("FRONTEND", "0"), "backend": ("BACKEND", "1"), "server": ("", "2")}
+from dfproxy.observe.haproxycsv import csv
+from dfproxy.observe.prometheus import CONTENT_TYPE, Condition, exposition
 
 
 class Metrics(Verb):
@@ -119,40 +89,3 @@ class Statistics(LongAnswer):
 
     async def _answer(self, request: Request) -> None:
         await self._slices.send(request, b"text/plain; charset=utf-8", csv(self._control.totals()))
-
-
-def csv(totals: Iterable[Totals]) -> Iterator[str]:
-    """
-    HAProxy's CSV, line by line; `services,FRONTEND` is always there.
-
-    Args:
-        totals: asked for once; may be a generator.
-    """
-    table: dict[tuple[str, str, str], Totals] = {}
-    for _ in gathered(totals, table):
-        yield ""
-    yield "# " + ",".join(COLUMNS) + ",\n"
-    if not any(total.kind == "frontend" for total in table.values()):
-        yield _line(Totals("frontend", HTTP_FRONTEND, "", "", (0,) * len(FIELDS)))
-    for total in table.values():
-        yield _line(total)
-
-
-def _line(total: Totals) -> str:
-    counted = dict(zip(FIELDS, total.values, strict=True))
-    name, kind = _KINDS[total.kind]
-    row = {column: str(counted[source]) for column, source in _COUNTED.items()}
-    row |= {"pxname": total.backend or HTTP_FRONTEND, "svname": total.server or name, "type": kind, "mode": "http"}
-    row |= {"pid": "1", "status": _status(total)}
-    if total.kind == "frontend":
-        row |= {"stot": str(counted["connections"]), "conn_tot": str(counted["connections"])}
-        row |= {"req_tot": str(counted["requests"])}
-    if total.weight is not None:
-        row["weight"] = str(total.weight)
-    return ",".join(row.get(column, "") for column in COLUMNS) + ",\n"
-
-
-def _status(total: Totals) -> str:
-    if total.kind == "frontend":
-        return "OPEN"
-    return "DOWN" if total.up is False else "UP"

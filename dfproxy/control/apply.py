@@ -3,7 +3,8 @@ The data plane of this process: what can fail happens in `prepare`, beside what 
 
 Live backends are found by identity `(service, index)`, so that whatever a change does not concern is not touched.
 
-Used directly with `--workers 0` and inside each worker otherwise.
+Used directly with `--workers 0` and inside each worker otherwise. Longer than other modules, but one thing: all that a
+change touches is prepared, swapped and told of in one place.
 """
 
 from __future__ import annotations
@@ -20,15 +21,18 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from dfproxy.balancing.roundrobin import RoundRobin
+from dfproxy.control.counting import EJECTED, Counting
 from dfproxy.control.loading import Loading
 from dfproxy.control.strategies import Strategies
 from dfproxy.errors import InvalidBalance, InvalidRoute, Refused
 from dfproxy.exchange.redirects import RedirectBuilder, Redirecting
+from dfproxy.exchange.statistics import Showing, StatisticsPage
 from dfproxy.exchange.steps import Tools, compile_steps
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.frontend.secure import SecureSite
 from dfproxy.frontend.site import ProxySite
-from dfproxy.interfaces import IBalancer, IDataPlane
+from dfproxy.frontend.statsport import StatisticsSite
+from dfproxy.interfaces import IBalancer, IDataPlane, ILookup
 from dfproxy.model.service import Balance, Destination, Route, Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Change, Membership, Revision
@@ -38,7 +42,7 @@ from dfproxy.routing.compile import TableBuilder
 from dfproxy.routing.table import EMPTY, Current, RouteTable
 from dfproxy.tls.servers import ServerSide, ServerSides
 from dfproxy.tls.store import CertificateStore, Staged
-from dfproxy.upstream.live import LiveBackend, LiveServer, RouteSteps
+from dfproxy.upstream.live import LiveBackend, RouteSteps
 
 log = Logger()
 
@@ -108,6 +112,7 @@ class LocalDataPlane:
     Attributes:
         site: as given.
         secure_site: the factory of listeners with TLS.
+        statistics_site: the factory of the port of the statistics; None: there is none.
         quarantined: services that could not be loaded, with the reason.
         busy: destinations whose servers had traffic since somebody emptied it; without workers only.
         ask_names: called with service and index when a connection failed; None: nobody to ask.
@@ -134,6 +139,14 @@ class LocalDataPlane:
         self._traffic = traffic
         self.site = site
         self.secure_site = SecureSite(site)
+        self._page: StatisticsPage | None = None
+        self.statistics_site: StatisticsSite | None = None
+        if settings.statistics is not None:
+            self._page = StatisticsPage(settings.statistics, traffic, self.totals)
+            if settings.statistics.listeners:
+                self.statistics_site = StatisticsSite(site, self._page)
+            else:
+                current.table = Showing(self._page, EMPTY)
         self._current = current
         self._table = EMPTY
         self._redirects = EMPTY
@@ -142,7 +155,7 @@ class LocalDataPlane:
         self._cells = cells
         self._services: dict[str, Service] = {}
         self._backends: dict[Key, LiveBackend] = {}
-        self._active: set[LiveServer] = set()
+        self._counting = Counting(traffic, cells)
         self._prepared: _Prepared | None = None
         self._revision = Revision()
         self._key = strategies.orders[settings.route_order].key
@@ -271,7 +284,7 @@ class LocalDataPlane:
         assert prepared is not None and prepared.change.revision == revision, "commit without its prepare"
         change = prepared.change
         self._table, self._redirects = prepared.table, prepared.redirects
-        self._current.table = Redirecting(self._redirects, self._table) if self._redirects.services else self._table
+        self._current.table = self._lookup()
         self._backends.update(prepared.backends)
         for backend, service, destination, balancer, steps, tls in prepared.definitions:
             backend.define(service, destination, steps, tls)
@@ -304,6 +317,15 @@ class LocalDataPlane:
                     self.on_secure(self._certificates.base)
         self._revision = change.revision
         return succeed(None)
+
+    def _lookup(self) -> ILookup:
+        """
+        What requests are looked up in: redirects, the statistics, the routes; what there is not costs nothing.
+        """
+        found: ILookup = self._table
+        if self._page is not None and self.statistics_site is None:
+            found = Showing(self._page, found)
+        return Redirecting(self._redirects, found) if self._redirects.services else found
 
     def abort(self, revision: object) -> None:
         """
@@ -384,23 +406,26 @@ class LocalDataPlane:
 
     def totals(self) -> Iterator[Totals]:
         """
-        What was counted in this process.
+        What was counted, in all processes together.
         """
-        yield Totals("frontend", "", "", "", self._traffic.frontend.values())
+        yield Totals("frontend", "", "", "", self._counting.of(self._traffic.frontend), limit=self.site.limit or None)
         for (name, _), backend in list(self._backends.items()):
-            values = [backend.tally.values(), *(server.values() for server in backend.servers)]
-            summed = tuple(sum(column) for column in zip(*values))
-            yield Totals("backend", backend.destination.backend_name, name, "", summed, up=bool(backend.usable))
-            for server in backend.servers:
-                yield Totals(
-                    "server",
-                    backend.destination.backend_name,
-                    name,
-                    server.name,
-                    server.values(),
-                    up=not server.record.ejected,
-                    weight=server.weight,
-                )
+            destination = backend.destination.backend_name
+            rows = [(server, self._counting.of(server)) for server in backend.servers]
+            values = [self._counting.of(backend.tally), *(row for _, row in rows)]
+            usable = [server for server, row in rows if not row[EJECTED]]
+            yield Totals(
+                "backend",
+                destination,
+                name,
+                "",
+                tuple(map(sum, zip(*values))),
+                up=bool(usable),
+                weight=sum(server.weight for server in usable),
+                active=len(usable),
+            )
+            for server, row in rows:
+                yield Totals("server", destination, name, server.name, row, up=not row[EJECTED], weight=server.weight)
 
     # --- counters --------------------------------------------------------------------------------------------
 
@@ -415,32 +440,14 @@ class LocalDataPlane:
         Write what changed to the shared cells, and read what the other workers have in flight at the servers that
         were busy here; called each 0.1 s.
         """
-        cells = self._cells
-        traffic = self._traffic
-        if cells is not None:
-            cells.write(CLIENTS, traffic.clients.values())
-        if traffic.access_log is not None:
-            traffic.access_log.flush()
-        frontend = traffic.frontend
-        for tally in traffic.dirty:
-            if tally is not frontend:
-                tally.pass_on(frontend)
-        if traffic.dirty:
-            traffic.touch(frontend)
-        dirty, traffic.dirty = traffic.dirty, []
-        for tally in dirty:
-            tally.dirty = False
-            if cells is not None and tally.cell:
-                cells.write(tally.cell, tally.values())
-        if cells is None:
-            for tally in dirty:
-                if isinstance(tally, LiveServer):
-                    self.busy.add((tally.backend.service.name, tally.backend.destination.index))
-            return
-        servers = {tally for tally in dirty if isinstance(tally, LiveServer) and tally.cell}
-        for server in servers | self._active:
-            server.elsewhere = cells.elsewhere(server.cell)
-        self._active = servers
+        if self._cells is not None:
+            self._cells.write(CLIENTS, self._traffic.clients.values())
+        if self._traffic.access_log is not None:
+            self._traffic.access_log.flush()
+        servers = self._counting.flush()
+        if self._cells is None:
+            for server in servers:
+                self.busy.add((server.backend.service.name, server.backend.destination.index))
 
     def tunnels(self) -> int:
         """

@@ -10,12 +10,13 @@ Source: DFP's variables; HAProxy `bind`, `balance`, time format.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address, ip_network
 
 from dfproxy.model.listener import Listener
 from dfproxy.model.service import Balance
 from dfproxy.model.settings import Tls
+from dfproxy.observe.logformat import HTTP, TCP, Field, UnknownFormat, compile_format
 
 Parser = Callable[[str], object]
 
@@ -38,6 +39,13 @@ _BALANCE = re.compile(r"([A-Za-z0-9_-]+)(?:\(([^()]*)\))?((?:\s+[^\s()]+)*)\Z")
 _YES = frozenset(("1", "t", "true", "on", "yes"))
 _NO = frozenset(("0", "f", "false", "off", "no"))
 _HOST_FORMS = ("beg", "dir", "dom", "end", "len", "reg", "sub")
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+
+LONGEST_CAPTURES = 1024
+"""
+Bytes of captured fields in one access line, all together: with the rest they fit into a line.
+"""
 
 BIND_WORDS = {
     "accept-proxy": 0,
@@ -480,6 +488,52 @@ def access_log(value: str) -> tuple[str, str]:
     if where != "-" and "/" not in where:
         raise ValueError("is not known; give off, json, httplog, -, a path with a slash, or json:PATH, httplog:PATH")
     return where, form
+
+
+def captured(value: str) -> tuple[tuple[str, int], ...]:
+    """
+    Header fields that access lines show: `Name:length,...` (DFP `CAPTURE_REQUEST_HEADER`).
+    """
+    found = []
+    for item in filter(None, map(str.strip, text(value).split(","))):
+        name, _, length = item.partition(":")
+        if not _TOKEN.match(name) or not re.fullmatch("[0-9]{1,9}", length) or not int(length):
+            raise ValueError("is not NAME:LENGTH,..., such as User-Agent:64,Referer:100")
+        found.append((name, int(length)))
+    if sum(length for _, length in found) > LONGEST_CAPTURES:
+        raise ValueError(f"has lengths that are more than {LONGEST_CAPTURES} bytes together")
+    return tuple(found)
+
+
+def stats_uri(value: str) -> str:
+    """
+    What the address of the statistics begins with.
+    """
+    if not re.fullmatch(r"/[!-~]*", value):
+        raise ValueError("is not a path, such as /admin?stats")
+    return value
+
+
+def http_format(value: str) -> str:
+    """
+    A log format of HTTP access lines; compiled where they are written.
+    """
+    return _log_format(value, HTTP)
+
+
+def tcp_format(value: str) -> str:
+    """
+    The same of TCP.
+    """
+    return _log_format(value, TCP)
+
+
+def _log_format(value: str, known: Mapping[str, Field]) -> str:
+    try:
+        compile_format(text(value), known)
+    except UnknownFormat as error:
+        raise ValueError(str(error)) from error
+    return value
 
 
 def fixed_name(value: str) -> tuple[str, tuple[str, ...]]:

@@ -102,9 +102,8 @@ def _later(variable: str, kind: str, default: str, group: str, help: str, later:
         parse = count(0, 2**31)
     elif "|" in kind:
         parse = word_of(*kind.split("|"))
-    hidden = variable in ("USERS", "STATS_USER", "STATS_PASS")
     name = variable.lower().replace("_", "-")
-    return Option(name, variable, kind, default, group, help, parse, later=later, hidden=hidden)
+    return Option(name, variable, kind, default, group, help, parse, later=later)
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -287,10 +286,22 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "debug", "DEBUG", "yes|no", "false", LOGS, "access lines to standard output, as --access-log httplog", switch
     ),
-    _later("CAPTURE_REQUEST_HEADER", "NAME:LEN", "", LOGS, "fields shown in access lines"),
-    _later("DEBUG_ERRORS_ONLY", "yes|no", "false", LOGS, "access lines of failures only"),
-    _later("DEBUG_HTTP_FORMAT", "TEXT", "", LOGS, "form of HTTP access lines"),
-    _later("DEBUG_TCP_FORMAT", "TEXT", "", LOGS, "form of TCP access lines"),
+    Option(
+        "capture-request-header", "CAPTURE_REQUEST_HEADER", "NAME:LEN,...", "", LOGS,
+        "fields of requests shown in access lines, each with its longest length", kinds.captured,
+    ),
+    Option(
+        "debug-errors-only", "DEBUG_ERRORS_ONLY", "yes|no", "false", LOGS,
+        "access lines of errors, time-outs, retries and answers from 500 on only", switch,
+    ),
+    Option(
+        "debug-http-format", "DEBUG_HTTP_FORMAT", "FORMAT", "", LOGS,
+        "form of HTTP access lines, as HAProxy log-format; with --debug or httplog", kinds.http_format,
+    ),
+    Option(
+        "debug-tcp-format", "DEBUG_TCP_FORMAT", "FORMAT", "", LOGS,
+        "form of TCP access lines, likewise", kinds.tcp_format,
+    ),
     Option(
         "users", "USERS", "USERS", "", ACCESS, "name:password,... who may use services without users of their own",
         kinds.lines, hidden=True,
@@ -299,13 +310,31 @@ OPTIONS: tuple[Option, ...] = (
         "users-pass-encrypted", "USERS_PASS_ENCRYPTED", "yes|no", "false", ACCESS, "their passwords are crypt hashes",
         switch,
     ),
-    _later("STATS_USER", "NAME", "", ACCESS, "user of the statistics page", NOT_IN_FORCE),
-    _later("STATS_PASS", "PASSWORD", "", ACCESS, "its password", NOT_IN_FORCE),
-    _later("STATS_URI", "URI", "/admin?stats", ACCESS, "where the statistics page is"),
-    _later("STATS_PORT", "PORT", "", ACCESS, "port of the statistics page"),
-    _later("STATS_USER_ENV", "NAME", "STATS_USER", ACCESS, "variable that holds the user"),
-    _later("STATS_PASS_ENV", "NAME", "STATS_PASS", ACCESS, "variable that holds the password"),
-    _later("STATS_URI_ENV", "NAME", "STATS_URI", ACCESS, "variable that holds the address"),
+    Option(
+        "stats-user", "STATS_USER", "NAME", "", ACCESS,
+        "user of the statistics page; it is there if user and password are given; none: everybody", kinds.text,
+        hidden=True,
+    ),
+    Option(
+        "stats-pass", "STATS_PASS", "PASSWORD", "", ACCESS, "its password; none: everybody", kinds.text, hidden=True,
+    ),
+    Option(
+        "stats-uri", "STATS_URI", "URI", "/admin?stats", ACCESS, "what its path and query begin with", kinds.stats_uri,
+    ),
+    Option(
+        "stats-port", "STATS_PORT", "PORT", "", ACCESS,
+        "a port where it is alone; none, or 80: on every HTTP port, before services", count(1, 65535),
+    ),
+    Option(
+        "stats-user-env", "STATS_USER_ENV", "NAME", "STATS_USER", ACCESS, "variable that holds the user", kinds.text,
+    ),
+    Option(
+        "stats-pass-env", "STATS_PASS_ENV", "NAME", "STATS_PASS", ACCESS, "variable that holds the password",
+        kinds.text,
+    ),
+    Option(
+        "stats-uri-env", "STATS_URI_ENV", "NAME", "STATS_URI", ACCESS, "variable that holds the address", kinds.text,
+    ),
     Option(
         "docker", "DOCKER", "URL", "", SOURCES, "Docker Engine to watch", kinds.url, "docker_url", later=NOT_YET
     ),

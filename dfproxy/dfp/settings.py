@@ -20,7 +20,7 @@ from dfproxy.dfp.steps import compressed
 from dfproxy.dfp.users import global_users, wrong_hash
 from dfproxy.errors import InvalidSettings, Problem
 from dfproxy.model.listener import Listener
-from dfproxy.model.settings import Limits, Settings, Tls
+from dfproxy.model.settings import AccessLines, Limits, Settings, Statistics, Tls
 from dfproxy.model.steps import User
 
 ROOT_STATE_DIR = "/var/lib/dfproxy"
@@ -31,6 +31,16 @@ State folder of a proxy that runs as root (FHS: state of programs).
 SHOWN_CHARACTERS = 100
 """
 How much of a wrong value is repeated in the problem.
+"""
+
+DATA_PORT = 80
+"""
+`STATS_PORT` that means: no port of their own.
+"""
+
+RENAMED = ("stats-user", "stats-pass", "stats-uri")
+"""
+Options whose variable may have another name, which the variable with `_ENV` at its end says.
 """
 
 USERS_SECRET = "dfp_users_"
@@ -77,7 +87,7 @@ def read_settings(
     """
     problems = [Problem(f"--{name}", "", "there is no such option") for name in options if name not in BY_NAME]
     chosen: dict[str, Any] = {}
-    for option in OPTIONS:
+    for option in options_of(environment):
         try:
             given = _given(option, options, environment, secrets)
         except _Unreadable as unreadable:
@@ -105,7 +115,28 @@ def deferred(
         given = _given(option, options, environment, secrets) if option.later else None
         if given is not None and not _is_default(given):
             found.append(f"{given.spelled}: {option.later} ({option.help})")
+    user, password = (
+        _given(option, options, environment, secrets)
+        for option in options_of(environment)
+        if option.name in ("stats-user", "stats-pass")
+    )
+    if (user is None) != (password is None):
+        lone, other = (user, "password") if user is not None else (password, "user")
+        assert lone is not None
+        found.append(f"{lone.spelled}: no statistics without a {other}; say none to let everybody see them")
     return tuple(found)
+
+
+def options_of(environment: Mapping[str, str]) -> tuple[Option, ...]:
+    """
+    All options, those among `RENAMED` with the variable that holds them (DFP `STATS_USER_ENV`).
+    """
+
+    def renamed(option: Option) -> Option:
+        name = environment.get(f"{option.variable}_ENV", "") if option.name in RENAMED else ""
+        return replace(option, variable=name) if name else option
+
+    return tuple(map(renamed, OPTIONS))
 
 
 def secrets_dir(options: Mapping[str, object], environment: Mapping[str, str]) -> str:
@@ -130,7 +161,8 @@ def files_named(environment: Mapping[str, str]) -> tuple[str, ...]:
     """
     Paths that `..._FILE` variables name; their contents belong into the secrets that `read_settings` takes.
     """
-    paths = (environment.get(f"{option.variable}_FILE", "") for option in OPTIONS if _has_file_form(option))
+    named = (option for option in options_of(environment) if _has_file_form(option))
+    paths = (environment.get(f"{option.variable}_FILE", "") for option in named)
     return tuple(path for path in paths if path)
 
 
@@ -236,7 +268,7 @@ def _askable(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """
     What header rules may ask for (`env(NAME)`): all variables but the secrets among our own.
     """
-    secret = {option.variable for option in OPTIONS if option.hidden}
+    secret = {option.variable for option in (*OPTIONS, *options_of(environment)) if option.hidden}
     return tuple(sorted((name, value) for name, value in environment.items() if name not in secret))
 
 
@@ -255,12 +287,8 @@ def _assemble(
             place, _, attribute = option.target.rpartition(".")
             places[place][attribute] = chosen[option.name]
     workers = chosen.get("workers")
-    where, form = cast(tuple[str, str], chosen.get("access-log", ("", "json")))
-    if "access-log" not in chosen and chosen.get("debug"):
-        # DFP: DEBUG=true writes one httplog line for each request to standard output.
-        where, form = "-", "httplog"
     plain["workers"] = cpus if workers is None else workers
-    plain["access_log"], plain["access_log_format"] = where, form
+    plain["access_log"], plain["access_lines"] = _access_log(chosen)
     plain["in_swarm"] = chosen.get("mode") == "swarm"
     plain["listeners"] = _listeners(chosen, problems)
     plain["users"] = _users(chosen, problems)
@@ -269,9 +297,52 @@ def _assemble(
         plain["state_dir"] = _state_dir(environment, is_root, problems)
     _check_names(plain.get("names", ()), problems)
     plain["tls"] = replace(cast(Tls, chosen.get("ssl-bind-options", Tls())), **tls)
+    plain["statistics"] = _statistics(chosen, plain["listeners"], problems)
     settings = Settings(**plain, limits=Limits(**limits))
     _check_api(settings, problems)
     return settings
+
+
+def _access_log(chosen: Mapping[str, Any]) -> tuple[str, AccessLines]:
+    """
+    Where access lines go, and how they look. DFP: `DEBUG=true` writes one httplog line for each request to standard
+    output.
+    """
+    where, form = cast(tuple[str, str], chosen.get("access-log", ("", "json")))
+    prefix = ""
+    if "access-log" not in chosen and chosen.get("debug"):
+        where, form, prefix = "-", "httplog", "HAPRoxy: "
+    return where, AccessLines(
+        form,
+        prefix,
+        bool(chosen.get("debug-errors-only")),
+        chosen.get("debug-http-format", ""),
+        chosen.get("debug-tcp-format", ""),
+        chosen.get("capture-request-header", ()),
+    )
+
+
+def _statistics(
+    chosen: Mapping[str, Any], listeners: tuple[Listener, ...], problems: list[Problem]
+) -> Statistics | None:
+    """
+    The statistics page, if both user and password are given; `none` for one of them: everybody may see it.
+    """
+    user, password, port = chosen.get("stats-user", ""), chosen.get("stats-pass", ""), chosen.get("stats-port")
+    if not user or not password:
+        return None
+    is_open = "none" in (user.lower(), password.lower())
+    if not is_open and ":" in user:
+        problems.append(Problem("--stats-user", "(not shown)", "a colon ends the name: browsers cannot send it"))
+    uri = chosen.get("stats-uri", Statistics().uri)
+    alone: tuple[Listener, ...] = ()
+    if port is not None and port != DATA_PORT:
+        if any(port == listener.port for listener in listeners):
+            reason = "is a port of the data plane; without this option the statistics are on all of its ports"
+            problems.append(Problem("--stats-port", str(port), reason))
+        addresses = chosen.get("bind-address", ()) or ("",)
+        alone = tuple(Listener(address, port, statistics=True) for address in addresses)
+    return Statistics(uri, "" if is_open else user, "" if is_open else password, is_open, alone)
 
 
 def _users(chosen: dict[str, Any], problems: list[Problem]) -> tuple[User, ...]:
@@ -332,7 +403,7 @@ def _check_api(settings: Settings, problems: list[Problem]) -> None:
     The API cannot have a port that the data plane binds.
     """
     everywhere = ("", "0.0.0.0", "::")  # noqa: S104  compared with, not bound
-    for listener in settings.listeners:
+    for listener in settings.bound:
         overlap = (
             settings.api_address == listener.address
             or settings.api_address in everywhere

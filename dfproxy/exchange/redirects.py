@@ -18,7 +18,7 @@ from zope.interface import implementer
 from dfproxy.errors import InvalidRoute
 from dfproxy.exchange.downstream import Downstream
 from dfproxy.exchange.exchange import Exchange
-from dfproxy.exchange.stepped import Answered
+from dfproxy.exchange.stepped import Answered, OwnAnswer
 from dfproxy.exchange.steps import REASONS, redirect
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.interfaces import ILookup, IRequest, IRouteConditionFactory
@@ -37,7 +37,7 @@ _WELL_KNOWN = b"/.well-known"
 _ORDER = {"always": 0, "http": 1, "not-https": 2}
 
 
-class Elsewhere:
+class Elsewhere(OwnAnswer):
     """
     What a matching redirect answers: the target of its route.
 
@@ -81,7 +81,7 @@ class Redirecting:
 
     __slots__ = ("_redirects", "_routes")
 
-    def __init__(self, redirects: RouteTable, routes: RouteTable) -> None:
+    def __init__(self, redirects: RouteTable, routes: ILookup) -> None:
         self._redirects = redirects
         self._routes = routes
 

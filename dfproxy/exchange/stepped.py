@@ -17,7 +17,7 @@ from dfproxy.exchange.exchange import Exchange
 from dfproxy.exchange.stickiness import Stickiness
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.expressions.subject import Subject
-from dfproxy.model.ending import ANSWERED_LOCALLY, NO_SERVER, Ending
+from dfproxy.model.ending import ANSWERED_LOCALLY, DENIED, NO_SERVER, Ending
 from dfproxy.upstream.http1 import ServerConnection, State
 from dfproxy.upstream.live import LiveBackend
 from dfproxy.wire.framing import NO_BODY
@@ -80,7 +80,21 @@ class Said:
         return head
 
 
-class _Local(Exchange):
+class OwnAnswer:
+    """
+    A target of requests that is no backend: it answers itself.
+    """
+
+    __slots__ = ()
+
+    def exchange(self, traffic: Traffic, downstream: Downstream, request: RequestHead) -> Exchange:
+        """
+        The exchange that does so, not begun yet.
+        """
+        raise NotImplementedError  # each has its own
+
+
+class Local(Exchange):
     """
     An exchange that may be answered here.
     """
@@ -92,6 +106,8 @@ class _Local(Exchange):
         self.status = said.status
         self._pieces = None
         if said.ending is not None:
+            if said.ending is DENIED:
+                self.backend.tally.denied += 1
             self._finish(said.ending)
             downstream.refuse(said.ending)
             return
@@ -101,7 +117,7 @@ class _Local(Exchange):
         downstream.respond(said.head(), pieces, True)
 
 
-class Answered(_Local):
+class Answered(Local):
     """
     An exchange without a server.
     """
@@ -173,7 +189,7 @@ class Changing(Protocol):
         """
 
 
-class Stepped(_Local):
+class Stepped(Local):
     """
     An exchange whose route changes what passes.
 

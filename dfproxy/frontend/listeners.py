@@ -58,11 +58,19 @@ class Listeners:
         reactor: `IReactorTCP` and `IReactorSocket`; for TLS also with `adoptTLSPort` (`dfproxy.uv`).
         factory: makes the protocol of each accepted connection.
         secure_factory: the same for connections with TLS; None: `factory`.
+        statistics_factory: the same for the port of the statistics; None: `factory`.
     """
 
-    def __init__(self, reactor: Any, factory: IProtocolFactory, secure_factory: IProtocolFactory | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        factory: IProtocolFactory,
+        secure_factory: IProtocolFactory | None = None,
+        statistics_factory: IProtocolFactory | None = None,
+    ) -> None:
         self._reactor = reactor
         self._factory = factory
+        self._statistics_factory = statistics_factory or factory
         self._secure_factory = secure_factory or factory
         self._context: SSLContext | None = None
         self._ports: dict[int, IListeningPort] = {}
@@ -116,9 +124,8 @@ class Listeners:
             if listener.tls or listener.announced:
                 port = self._bind_here(listener)
             else:
-                port = self._reactor.listenTCP(
-                    listener.port, self._factory, backlog=BACKLOG, interface=listener.address
-                )
+                factory = self._statistics_factory if listener.statistics else self._factory
+                port = self._reactor.listenTCP(listener.port, factory, backlog=BACKLOG, interface=listener.address)
         except CannotListenError as error:
             raise InvalidSettings((cannot_bind(listener, error.socketError),)) from error
         except OSError as error:
@@ -177,7 +184,8 @@ class Listeners:
         if listener.tls and self._context is not None:
             port = self._reactor.adoptTLSPort(descriptor, family, self._secure_factory, self._context)
         else:
-            port = self._reactor.adoptStreamPort(descriptor, family, self._factory)
+            factory = self._statistics_factory if listener.statistics else self._factory
+            port = self._reactor.adoptStreamPort(descriptor, family, factory)
         return port
 
     def _bind_here(self, listener: Listener) -> IListeningPort:

@@ -44,6 +44,8 @@ def note_refusal(traffic: Traffic, request: RequestHead | None, client: tuple[st
     """
     frontend = traffic.frontend
     frontend.requests += 1
+    if status < 500:
+        frontend.request_errors += 1
     if status >= 500:
         frontend.responses_5xx += 1
     else:

@@ -25,7 +25,7 @@ from dfproxy.balancing.roundrobin import RoundRobin
 from dfproxy.errors import ClientProtocolError
 from dfproxy.exchange.downstream import Downstream
 from dfproxy.exchange.exchange import Exchange
-from dfproxy.exchange.redirects import Elsewhere
+from dfproxy.exchange.stepped import OwnAnswer
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.frontend.answers import Pages, page
 from dfproxy.frontend.errorpages import media_type
@@ -99,7 +99,7 @@ class ReverseProxyResource(TwistedReverseProxyResource):
         """
         backend = self.lookup(request)
         if not isinstance(backend, LiveBackend):
-            return backend.exchange(self.traffic, downstream, request) if isinstance(backend, Elsewhere) else None
+            return backend.exchange(self.traffic, downstream, request) if isinstance(backend, OwnAnswer) else None
         self.answered += 1
         if backend.steps is not None:
             stepped: Exchange = backend.steps.exchange(self.traffic, downstream, request, backend)

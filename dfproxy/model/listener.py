@@ -19,12 +19,14 @@ class Listener:
         port: 0 to 65535; 0 lets the system choose (tests).
         tls: terminate TLS here once there is a certificate; plain HTTP until then (DFP `:ssl`).
         options: remaining HAProxy bind words, such as `accept-proxy`.
+        statistics: nothing but the statistics page is here.
     """
 
     address: str
     port: int
     tls: bool = False
     options: tuple[str, ...] = ()
+    statistics: bool = False
 
     @property
     def announced(self) -> bool:

@@ -114,6 +114,48 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class Statistics:
+    """
+    The statistics page.
+
+    Attributes:
+        uri: what path and query begin with.
+        user: who may see it.
+        password: with which password.
+        is_open: everybody may see it.
+        listeners: where it is alone; empty: on every HTTP listener of the data plane, before routes.
+    """
+
+    uri: str = "/admin?stats"
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    is_open: bool = False
+    listeners: tuple[Listener, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLines:
+    """
+    How access lines look, and which are written.
+
+    Attributes:
+        form: `json` or `httplog`.
+        prefix: put before each line (DFP writes `HAPRoxy: `).
+        errors_only: only failures, retries and answers from 500 on.
+        http: log format of HTTP lines in HAProxy's language; empty: the one of `httplog`.
+        tcp: the same of TCP connections; empty: that of `tcplog`.
+        captured: header fields of requests that are shown, each with its longest length in bytes.
+    """
+
+    form: str = "json"
+    prefix: str = ""
+    errors_only: bool = False
+    http: str = ""
+    tcp: str = ""
+    captured: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """
     All options, checked and in our own units.
@@ -135,7 +177,7 @@ class Settings:
         names: fixed addresses of names, asked before DNS.
         services: services published at start, each as a reconfigure query.
         access_log: empty: none; else a path, or `-` for standard output.
-        access_log_format: `json` or `httplog`.
+        access_lines: how these lines look.
         config_text: file kept with the table as HAProxy text; empty: none.
         docker_url: Docker Engine to watch; empty: none.
         api_token_file: file with the token that API calls must carry; empty: none.
@@ -158,6 +200,7 @@ class Settings:
         users: who may use services without users of their own; empty: everybody.
         user_lists: text of each secret `dfp_users_<name>`, by that name.
         environment: variables that header rules may ask for.
+        statistics: the statistics page; None: there is none.
     """
 
     api_address: str = "0.0.0.0"  # noqa: S104  DFP's default; the API is meant to be reached by its companions
@@ -176,7 +219,7 @@ class Settings:
     names: tuple[tuple[str, tuple[str, ...]], ...] = ()
     services: tuple[str, ...] = ()
     access_log: str = ""
-    access_log_format: str = "json"
+    access_lines: AccessLines = AccessLines()
     config_text: str = ""
     docker_url: str = ""
     api_token_file: str = ""
@@ -199,3 +242,11 @@ class Settings:
     users: tuple[User, ...] = ()
     user_lists: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
+    statistics: Statistics | None = None
+
+    @property
+    def bound(self) -> tuple[Listener, ...]:
+        """
+        Every address that the data plane binds, that of the statistics included.
+        """
+        return self.listeners + (self.statistics.listeners if self.statistics is not None else ())

@@ -14,6 +14,20 @@ from typing import Protocol
 
 from dfproxy.interfaces import IRequest
 from dfproxy.model.ending import Ending
+from dfproxy.model.settings import AccessLines
+from dfproxy.observe.logformat import (
+    HTTP,
+    Line,
+    captured,
+    compile_format,
+    connections,
+    frontend_name,
+    plain_text,
+    request_line,
+    server_name,
+    total_ms,
+    until_answer_ms,
+)
 
 BLOCK_BYTES = 4096
 """
@@ -67,10 +81,11 @@ class AccessLog:
     Collects lines and writes them in blocks.
 
     Args:
-        style: one of `FORMATS`.
+        look: how lines look, and which are written.
         write: takes a block of whole lines; false if it could not just now.
         wall_clock: seconds since 1970.
         stamp: writes such a time down, in seconds' precision: `Callable[[int, str], str]` of time and style.
+        surroundings: name of this machine, number of this process.
 
     Attributes:
         lost: lines that nobody took.
@@ -78,16 +93,22 @@ class AccessLog:
 
     def __init__(
         self,
-        style: str,
+        look: AccessLines,
         write: Callable[[bytes], bool],
         wall_clock: Callable[[], float],
         stamp: Callable[[int, str], str],
+        surroundings: tuple[str, int] = ("", 0),
     ) -> None:
         self._write = write
         self._wall_clock = wall_clock
         self._stamp = stamp
-        self._style = style
-        self._line = _json_line if style == "json" else _httplog_line
+        self._style = look.form
+        self._prefix = look.prefix
+        self._errors_only = look.errors_only
+        self._surroundings = surroundings
+        self._line: Callable[[Line], str] = _json_line if look.form == "json" else _httplog_line
+        if look.form != "json" and look.http:
+            self._line = compile_format(look.http, HTTP)
         self._lines: list[bytes] = []
         self._second = -1
         self._date = ""
@@ -100,13 +121,17 @@ class AccessLog:
         Args:
             now: seconds of the monotonic clock that `started` is of.
         """
+        if self._errors_only and is_normal(exchange, ending):
+            return
         wall = self._wall_clock()
         second = int(wall)
         if second != self._second:
             self._second = second
             self._date = self._stamp(second, self._style)
         date = self._date % int(wall % 1 * 1000)
-        self._lines.append(self._line(exchange, ending, now, date))
+        shown = tuple(plain_text(value, len(value)) for value in getattr(exchange.request, "captured", ()))
+        line = self._line(Line(exchange, ending, now, wall, date, shown, self._surroundings))
+        self._lines.append(f"{self._prefix}{line}".encode()[: BLOCK_BYTES - 1] + b"\n")
 
     def flush(self) -> None:
         """
@@ -125,49 +150,43 @@ class AccessLog:
             start = end
 
 
+def is_normal(exchange: Finished, ending: Ending) -> bool:
+    """
+    Nothing went wrong: no error, no time-out, no retry, no answer from 500 on.
+
+    Source: HAProxy `option dontlog-normal`.
+    """
+    return ending.flags[0] in "-L" and exchange.attempts <= 1 and exchange.status < 500
+
+
 METHOD, HOST, TARGET = 32, 512, 1024
 """
 Longest of each in a line, in bytes: together with the rest they fit into a block. HAProxy cuts lines at 1024.
 """
 
 
-def _text(value: bytes, most: int) -> str:
-    """
-    Bytes of a head inside double quotes: visible ASCII stays, the rest is escaped as JSON does.
-    """
-    text = value[:most].decode("latin-1")
-    if '"' not in text and "\\" not in text and text.isascii() and text.isprintable():
-        return text
-    parts, size = [], 0
-    for c in text:
-        part = f"\\{c}" if c in '"\\' else c if " " <= c <= "~" else f"\\u{ord(c):04x}"
-        size += len(part)
-        if size > most:
-            break
-        parts.append(part)
-    return "".join(parts)
-
-
-def _json_line(exchange: Finished, ending: Ending, now: float, date: str) -> bytes:
-    request = exchange.request
+def _json_line(line: Line) -> str:
+    exchange, ending, request = line.exchange, line.ending, line.exchange.request
     latency = f"{(exchange.answered - exchange.started) * 1e3:.3f}" if exchange.answered else "null"
+    shown = ',"captured":[' + ",".join(f'"{value}"' for value in line.captured) + "]" if line.captured else ""
     return (
-        f'{{"time":"{date}","client":"{request.client_host}","method":"{_text(request.method, METHOD)}",'
-        f'"host":"{_text(request.host, HOST)}","target":"{_text(request.target, TARGET)}","status":{exchange.status},'
+        f'{{"time":"{line.date}","client":"{request.client_host}","method":"{plain_text(request.method, METHOD)}",'
+        f'"host":"{plain_text(request.host, HOST)}","target":"{plain_text(request.target, TARGET)}",'
+        f'"status":{exchange.status},'
         f'"backend":"{exchange.backend_name}","server":"{exchange.server_name}","ending":"{ending.word}",'
         f'"attempts":{exchange.attempts},"bytes_in":{exchange.bytes_in},"bytes_out":{exchange.bytes_out},'
-        f'"latency_ms":{latency},"total_ms":{(now - exchange.started) * 1e3:.3f}}}\n'
-    ).encode()
+        f'"latency_ms":{latency},"total_ms":{(line.now - exchange.started) * 1e3:.3f}{shown}}}'
+    )
 
 
-def _httplog_line(exchange: Finished, ending: Ending, now: float, date: str) -> bytes:
-    request = exchange.request
-    answered = int((exchange.answered - exchange.started) * 1e3) if exchange.answered else -1
-    total = int((now - exchange.started) * 1e3)
-    server = exchange.server_name if exchange.server_name != "-" else "<NOSRV>"
-    line = f"{_text(request.method, METHOD)} {_text(request.target, TARGET)} HTTP/1.1" if request.method else "<BADREQ>"
+def _httplog_line(line: Line) -> str:
+    exchange, request = line.exchange, line.exchange.request
+    clients, there, at_server = connections(line)
+    fields = f"{captured(line)} " if line.captured else ""
     return (
-        f"{request.client_host}:{getattr(request, 'client_port', 0)} [{date}] services "
-        f"{exchange.backend_name}/{server} 0/0/0/{answered}/{total} {exchange.status} {exchange.bytes_out} - - "
-        f'{ending.flags}-- 0/0/0/0/{max(exchange.attempts - 1, 0)} 0/0 "{line}"\n'
-    ).encode()
+        f"{request.client_host}:{getattr(request, 'client_port', 0)} [{line.date}] {frontend_name(line)} "
+        f"{exchange.backend_name}/{server_name(line)} 0/0/0/{until_answer_ms(line)}/{total_ms(line)} "
+        f"{exchange.status} {exchange.bytes_out} - - {line.ending.flags}-- "
+        f"{clients}/{clients}/{there}/{at_server}/{max(exchange.attempts - 1, 0)} 0/0 "
+        f'{fields}"{request_line(line)}"'
+    )

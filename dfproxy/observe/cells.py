@@ -1,10 +1,10 @@
 """
 Numbers that all processes share: who counts writes its own cells, who asks adds them up.
 
-One shared file holds blocks, one for each worker and block 0 for what ended workers have counted; a block holds
-cells, a cell the words of `dfproxy.observe.metrics.FIELDS`. Only its worker writes a block while it lives, so no
-lock is needed; words are 8 bytes and aligned, so none is seen half written. The file is sparse: cells that nobody
-uses cost no memory.
+One shared file holds blocks, one for each worker and block 0 for what ended workers have counted and what the leader
+has found out (`SAMPLED`); a block holds cells, a cell the words of `dfproxy.observe.metrics.FIELDS`. Only its worker
+writes a block while it lives, so no lock is needed; words are 8 bytes and aligned, so none is seen half written. The
+file is sparse: cells that nobody uses cost no memory.
 
 Nothing here opens a file or knows a process: callers bring the memory.
 """
@@ -15,9 +15,13 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from dfproxy.observe.metrics import FIELDS, GAUGE
+from dfproxy.observe.metrics import FIELDS, GAUGE, GAUGES, SAMPLED
 
 REQUESTS = FIELDS.index("requests")
+CONNECTIONS = FIELDS.index("connections")
+
+_WAITING = FIELDS.index("waiting")
+_PEAK, _WAITING_PEAK, _RATE, _RATE_PEAK = SAMPLED
 
 WORDS = len(FIELDS)
 """
@@ -31,7 +35,7 @@ Bytes of a cell.
 
 CELLS = 1 << 18
 """
-Cells of a block: 10,000 services with 25 servers each. 32 MiB of address space per worker, used only where counted.
+Cells of a block: 10,000 services with 25 servers each. 48 MiB of address space per worker, used only where counted.
 """
 
 LIVING = 0
@@ -58,7 +62,7 @@ server that comes back goes on counting where it stopped. After it the cell may 
 
 FOLD_CELLS = 4096
 """
-Cells folded in one step (512 KiB).
+Cells folded in one step (some 800 KiB).
 """
 
 TRAFFIC_CELLS = 1024
@@ -126,6 +130,30 @@ class Cells:
         if 0 < cell < self._cells:
             _CELL.pack_into(self._memory, self._base + cell * CELL_BYTES, *values)
 
+    def totals(self, cell: int) -> tuple[int, ...] | None:
+        """
+        The sum over all workers, living and ended, in the order of `FIELDS`; None for cell 0.
+
+        While the leader puts away what an ended worker has counted, some microseconds, that may be seen twice.
+        """
+        if not 0 < cell < self._cells:
+            return None
+        step, at, living = self._cells * CELL_BYTES, cell * CELL_BYTES, self._words[LIVING]
+        blocks = [block for block in range(1, living.bit_length()) if living >> block & 1]
+        rows = [_CELL.unpack_from(self._memory, block * step + at) for block in (*blocks, 0)]
+        return tuple(map(sum, zip(*rows, strict=True)))
+
+    def claim(self, cell: int, in_flight: int) -> int:
+        """
+        Show the others at once that so many exchanges are under way here; the rest of the cell is left as it is.
+
+        Returns:
+            How many are under way in the other workers.
+        """
+        if 0 < cell < self._cells:
+            self._words[self._base // 8 + cell * WORDS + GAUGE] = in_flight
+        return self.elsewhere(cell)
+
     def elsewhere(self, cell: int) -> int:
         """
         Exchanges under way in the other workers at whatever this cell counts; 0 for cell 0.
@@ -168,6 +196,9 @@ class CellDirectory:
         self._numbers: dict[Key, int] = {}
         self._keys: dict[int, Key] = {}
         self._requests: dict[int, list[int]] = {}
+        self._looked_at = now()
+        self._clients = 0
+        self._rated: set[int] = set()
         self._resting: dict[Key, tuple[float, int]] = {}
         self._free: deque[int] = deque()
         self._next = CLIENTS + 1
@@ -238,11 +269,18 @@ class CellDirectory:
 
     def traffic(self) -> Iterator[set[ServiceKey]]:
         """
-        One pass over all cells: where the number of requests is another than in the last pass.
+        One pass over all cells: where the number of requests is another than in the last pass. How many there were
+        in a second, and the most at once, is written down meanwhile.
 
         Yields:
             Destinations with traffic, at their own cell or at that of a server, for a stretch of cells each step.
         """
+        now_s = self._now()
+        past_s, self._looked_at = max(now_s - self._looked_at, 0.001), now_s
+        clients = self.totals(FRONTEND)[CONNECTIONS]
+        self._sample(FRONTEND, max(clients - self._clients, 0) / past_s)
+        self._clients = clients
+        still, self._rated = self._rated, set()
         for first in range(FRONTEND + 1, self._next, TRAFFIC_CELLS):
             end = min(first + TRAFFIC_CELLS, self._next)
             blocks = [
@@ -254,12 +292,30 @@ class CellDirectory:
             counted = [sum(column) for column in zip(*(block.tolist() for block in blocks), strict=True)]
             former = self._requests.get(first, [])
             self._requests[first] = counted
-            if counted == former:
-                yield set()
-                continue
             former += [0] * (len(counted) - len(former))
-            moved = [first + at for at, (now, then) in enumerate(zip(counted, former, strict=False)) if now != then]
+            moved: list[int] = []
+            if counted != former:
+                for at, (now, then) in enumerate(zip(counted, former, strict=False), first):
+                    if now != then:
+                        moved.append(at)
+                        self._sample(at, max(now - then, 0) / past_s)
+            for at in [at for at in still if first <= at < end]:
+                still.discard(at)
+                if at not in self._rated:
+                    self._sample(at, 0.0)
             yield {key[:2] for key in map(self._keys.get, moved) if key is not None}
+
+    def _sample(self, cell: int, rate: float) -> None:
+        """
+        Write down how many requests there were in a second, and what is the most so far.
+        """
+        words, at, seen = self._words, cell * WORDS, self.totals(cell)
+        words[at + _RATE] = rated = round(rate)
+        words[at + _RATE_PEAK] = max(words[at + _RATE_PEAK], rated)
+        words[at + _PEAK] = max(words[at + _PEAK], seen[GAUGE])
+        words[at + _WAITING_PEAK] = max(words[at + _WAITING_PEAK], seen[_WAITING])
+        if cell != FRONTEND and (rate or seen[GAUGE] or seen[_WAITING]):
+            self._rated.add(cell)
 
     def fold(self, worker: int) -> None:
         """
@@ -277,8 +333,9 @@ class CellDirectory:
         if not int.from_bytes(source, "little"):
             return
         start = (worker * self.cells + first) * WORDS
-        gauges = self._words[start + GAUGE : start + (end - first) * WORDS : WORDS]
-        gauges[:] = memoryview(bytes(8 * (end - first))).cast("q")
+        for place in GAUGES:
+            gauges = self._words[start + place : start + (end - first) * WORDS : WORDS]
+            gauges[:] = memoryview(bytes(8 * (end - first))).cast("q")
         target = self._memory[self._at(0, first) : self._at(0, end)]
         # Counters are below 2**63, so no word carries into the next and one addition of the whole stretch as a
         # single number adds all its words: 10,000 cells in some milliseconds, where a loop takes a tenth of a second.

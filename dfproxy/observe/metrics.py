@@ -27,9 +27,19 @@ FIELDS = (
     "response_errors",
     "retries",
     "client_aborts",
+    "denied",
+    "request_errors",
+    "redispatches",
+    "waiting",
+    "ejected",
+    "peak",
+    "waiting_peak",
+    "rate",
+    "rate_peak",
 )
 """
-What one tally counts, in the order of a cell. `in_flight` is a gauge and the only one; all others only grow.
+What one tally counts, in the order of a cell. Those of `GAUGES` rise and fall, and those of `SAMPLED` are not counted
+here but by whoever looks at all processes together, once a second; all others only grow.
 `latency_us` sums microseconds from the request's head to the answer's head; bytes are of bodies.
 For the frontend tally `in_flight` and `connections` are client connections, now and in all; its requests, responses and
 bytes are those of all backends and of our own refusals.
@@ -37,12 +47,24 @@ bytes are those of all backends and of our own refusals.
 
 GAUGE = FIELDS.index("in_flight")
 
+GAUGES = tuple(map(FIELDS.index, ("in_flight", "waiting", "ejected")))
+"""
+Places of what rises and falls: exchanges under way, exchanges that wait for a server, and 1 while a server is left out.
+"""
+
+SAMPLED = tuple(map(FIELDS.index, ("peak", "waiting_peak", "rate", "rate_peak")))
+"""
+Places of: most under way at once, most waiting at once, requests of the last second, most of them in a second.
+"""
+
+_STAYS = frozenset((*GAUGES, *SAMPLED))
+
 _NOTHING = (0,) * len(FIELDS)
 _values: Callable[[object], tuple[int, ...]] = attrgetter(*FIELDS)
 _TOTALLED = tuple(
     (place, name)
     for place, name in enumerate(FIELDS)
-    if name.startswith("responses_") or name in ("requests", "bytes_in", "bytes_out")
+    if name.startswith("responses_") or name in ("requests", "bytes_in", "bytes_out", "denied")
 )
 
 
@@ -52,10 +74,11 @@ class Tally:
 
     Attributes:
         cell: number of its shared cell; 0: not shared.
+        sampled: what `Sampling` has seen of it.
         dirty: changed since it was last written; who bumps sets it and appends the tally to the worker's list once.
     """
 
-    __slots__ = (*FIELDS, "_passed_on", "cell", "dirty")
+    __slots__ = (*FIELDS, "_passed_on", "cell", "dirty", "sampled")
 
     requests: int
     in_flight: int
@@ -73,12 +96,22 @@ class Tally:
     response_errors: int
     retries: int
     client_aborts: int
+    denied: int
+    request_errors: int
+    redispatches: int
+    waiting: int
+    ejected: int
+    peak: int
+    waiting_peak: int
+    rate: int
+    rate_peak: int
 
     def __init__(self, cell: int = 0) -> None:
         for name in FIELDS:
             setattr(self, name, 0)
         self.cell = cell
         self.dirty = False
+        self.sampled = 0
         self._passed_on = _NOTHING
 
     def values(self) -> tuple[int, ...]:
@@ -101,11 +134,54 @@ class Tally:
         """
         Take over what another has counted, so that a sum over both does not fall when the other goes.
 
-        What it has in flight stays its own.
+        What it has in flight stays its own, and so does what others have found out about it.
         """
-        for name in FIELDS:
-            if name != "in_flight":
+        for place, name in enumerate(FIELDS):
+            if place not in _STAYS:
                 setattr(self, name, getattr(self, name) + getattr(other, name))
                 setattr(other, name, 0)
         both = zip(self._passed_on, other._passed_on, strict=True)
         self._passed_on, other._passed_on = tuple(map(sum, both)), _NOTHING
+
+
+SAMPLE_S = 1.0
+"""
+Seconds that a rate is counted over.
+"""
+
+
+class Sampling:
+    """
+    Rates and highest numbers of a process that is alone; where there are several, who sums them up does it.
+
+    Args:
+        frontend: of it client connections are counted, of all others requests.
+    """
+
+    def __init__(self, frontend: Tally) -> None:
+        self._frontend = frontend
+        self._since = 0.0
+        self._moving: set[Tally] = set()
+
+    def look(self, now: float, changed: list[Tally]) -> None:
+        """
+        Look at the tallies that have changed since the last look.
+
+        Args:
+            now: seconds that only grow.
+        """
+        for tally in changed:
+            tally.peak = max(tally.peak, tally.in_flight)
+            tally.waiting_peak = max(tally.waiting_peak, tally.waiting)
+        self._moving.update(changed)
+        past_s = now - self._since
+        if past_s < SAMPLE_S:
+            return
+        self._since = now
+        for tally in list(self._moving):
+            count = tally.connections if tally is self._frontend else tally.requests
+            if count == tally.sampled:
+                self._moving.discard(tally)
+            tally.rate = round((count - tally.sampled) / past_s)
+            tally.rate_peak = max(tally.rate_peak, tally.rate)
+            tally.sampled = count

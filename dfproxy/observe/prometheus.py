@@ -10,7 +10,7 @@ Source: Prometheus exposition formats, text format 0.0.4; names of the HAProxy e
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dfproxy.observe.metrics import FIELDS
@@ -45,7 +45,9 @@ class Totals:
         server: name of the server, such as `go-demo_0`; empty unless it is one.
         values: in the order of `dfproxy.observe.metrics.FIELDS`.
         up: may be used now; None: not known.
-        weight: share relative to the others; None: not known.
+        weight: share relative to the others; of a backend the sum; None: not known.
+        active: servers of a backend that may be used; None: not known.
+        limit: most sessions at once; None: there is no limit.
     """
 
     kind: Kind
@@ -55,6 +57,8 @@ class Totals:
     values: tuple[int, ...]
     up: bool | None = None
     weight: int | None = None
+    active: int | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +215,7 @@ def gathered(totals: Iterable[Totals], into: dict[tuple[str, str, str], Totals])
         known = into.get(key)
         if known is not None:
             summed = tuple(a + b for a, b in zip(known.values, total.values, strict=True))
-            total = Totals(
-                total.kind, total.backend, total.service or known.service, total.server, summed, total.up, total.weight
-            )
+            total = replace(total, service=total.service or known.service, values=summed)
         into[key] = total
         yield None
 

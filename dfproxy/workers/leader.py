@@ -115,7 +115,7 @@ class WorkerSet:
         self._count = max(1, settings.workers)
         # With one worker nobody could take over its sockets while a new one starts: keep one that only lacks sockets.
         self._wanted = self._count + (1 if self._count == 1 else 0)
-        self.slots = Slots(settings.listeners, self._count)
+        self.slots = Slots(settings.bound, self._count)
         self._seats = Seats(self.slots)
         bytes_shared = size(1 + self._wanted + SPARE_BLOCKS)
         self._null_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

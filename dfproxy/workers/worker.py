@@ -117,7 +117,8 @@ class Worker:
             `counters()`, if it has one, writes what changed to the cells. If it has an attribute `ask_names`, that
             is set to a callable of service name and index, to be called when a connection failed. `secure_site`, if
             it has one, is the factory of listeners with TLS, and `on_secure` is set to a callable of the context of
-            listeners, to be called when there is a certificate.
+            listeners, to be called when there is a certificate. `statistics_site`, if it has one, is the factory of
+            the port of the statistics.
         leave: ends the process with that exit code.
     """
 
@@ -272,7 +273,8 @@ class Worker:
         try:
             memory = memoryview(mmap.mmap(self._cells_fd, 0))
             self._plane = self._build(begin.settings, self._reactor, Cells(memory, begin.number, begin.cells))
-            self._listeners = Listeners(self._reactor, self._plane.site, getattr(self._plane, "secure_site", None))
+            sites = (getattr(self._plane, name, None) for name in ("secure_site", "statistics_site"))
+            self._listeners = Listeners(self._reactor, self._plane.site, *sites)
         except Exception as error:  # noqa: BLE001  whatever a plugin raises is told to the leader
             traceback.print_exc()
             self._fail(f"{type(error).__name__}: {error}")

@@ -53,6 +53,8 @@ class OptionsTests(SynchronousTestCase):
                 "NETWORKS": "10.0.0.0/8",
                 "ALGORITHMS": "gzip deflate",
                 "HOSTS": "swarm-listener",
+                "NAME:LEN,...": "Host:15",
+                "PORT": "1936",
             }.get(option.kind, "/x")
             if option.name == "ssl-bind-options":
                 value = "no-tls-tickets"

@@ -98,7 +98,7 @@ class StatisticsTests(SynchronousTestCase):
         """
         One line for each frontend, backend and server, each field under its column.
         """
-        frontend, backend, server = self.rows(Api(more={"totals": lambda: TOTALS}))
+        frontend, server, backend = self.rows(Api(more={"totals": lambda: TOTALS}))
         self.assertEqual((frontend["pxname"], frontend["svname"], frontend["type"]), ("services", "FRONTEND", "0"))
         self.assertEqual((frontend["stot"], frontend["req_tot"], frontend["scur"]), ("4", "9", "2"))
         self.assertEqual((frontend["bin"], frontend["hrsp_2xx"], frontend["status"]), ("10", "8", "OPEN"))

@@ -12,7 +12,7 @@ from dfproxy.dfp.settings import deferred, files_named, read_settings, secrets_d
 from dfproxy.errors import InvalidSettings
 from dfproxy.model.listener import Listener
 from dfproxy.model.service import Balance
-from dfproxy.model.settings import Limits, Settings
+from dfproxy.model.settings import AccessLines, Limits, Settings, Statistics
 
 HOME = {"HOME": "/home/op"}
 
@@ -142,7 +142,7 @@ class SettingsTests(SynchronousTestCase):
                 separator="|",
                 host_form="hdr_dom(host)",
                 access_log="-",
-                access_log_format="httplog",
+                access_lines=AccessLines("httplog", "HAPRoxy: "),
                 limits=Limits(tunnel_timeout_s=86400.0, connect_timeout_s=7.0),
             ),
         )
@@ -235,6 +235,108 @@ class SettingsTests(SynchronousTestCase):
         self.assertIn("--state-dir", str(caught.exception))
 
 
+class StatisticsTests(SynchronousTestCase):
+    """
+    Where the statistics are, and who may see them.
+    """
+
+    def read(self, environment: dict[str, str], secrets: dict[str, str] | None = None) -> Statistics | None:
+        return read_settings({}, environment, secrets or {}, is_root=True).statistics
+
+    def test_both(self) -> None:
+        """
+        There are none without both, user and password; a secret wins over the variable.
+        """
+        for given in ({}, {"STATS_USER": "u"}, {"STATS_PASS": "p"}, {"STATS_USER": "none"}):
+            self.assertIsNone(self.read(given), given)
+        given = {"STATS_USER": "u", "STATS_PASS": "p"}
+        self.assertEqual(self.read(given), Statistics("/admin?stats", "u", "p"))
+        self.assertEqual(self.read(given, {"dfp_stats_pass": "q\n"}), Statistics("/admin?stats", "u", "q"))
+
+    def test_open(self) -> None:
+        """
+        One of both `none`, whatever its case: everybody may see them.
+        """
+        for user, password in (("none", "none"), ("None", "p"), ("u", "NONE")):
+            found = self.read({"STATS_USER": user, "STATS_PASS": password})
+            self.assertEqual(found, Statistics("/admin?stats", is_open=True), user)
+
+    def test_renamed(self) -> None:
+        """
+        Other variables may hold them, as secrets too; then the usual ones are not looked at, and header rules cannot
+        ask for any of them.
+        """
+        given = {"STATS_USER_ENV": "A", "A": "u", "STATS_PASS_ENV": "B", "B": "p", "STATS_USER": "x", "STATS_PASS": "y"}
+        self.assertEqual(self.read(given), Statistics("/admin?stats", "u", "p"))
+        self.assertEqual(self.read(given, {"dfp_b": "q"}), Statistics("/admin?stats", "u", "q"))
+        askable = dict(read_settings({}, given, {}, is_root=True).environment)
+        self.assertEqual(set(askable) & {"A", "B", "STATS_USER", "STATS_PASS"}, set())
+        given = {**given, "STATS_URI_ENV": "C", "C": "/x", "B": ""}
+        self.assertIsNone(self.read(given))
+        self.assertEqual(self.read({**given, "B_FILE": "/f"}, {"/f": "q"}), Statistics("/x", "u", "q"))
+        self.assertIn("/f", files_named({**given, "B_FILE": "/f"}))
+
+    def test_port(self) -> None:
+        """
+        80 is the data plane's; any other is a listener of its own, on each bound address.
+        """
+        given = {"STATS_USER": "u", "STATS_PASS": "p", "BIND_ADDRESS": "127.0.0.1"}
+        found = self.read({**given, "STATS_PORT": "80"})
+        self.assertEqual(found and found.listeners, ())
+        settings = read_settings({}, {**given, "STATS_PORT": "1936"}, {}, is_root=True)
+        self.assertEqual(settings.bound[-1], Listener("127.0.0.1", 1936, statistics=True))
+        self.assertNotIn(1936, [listener.port for listener in settings.listeners])
+        self.assertEqual(problems_of(environment={**given, "STATS_PORT": "443"}), [("--stats-port", "443")])
+        self.assertEqual(problems_of(environment={**given, "STATS_PORT": "8080"}), [("--port", "8080")])
+
+    def test_wrong(self) -> None:
+        """
+        What cannot be is refused at start, and never shown.
+        """
+        given = {"STATS_USER": "a:b", "STATS_PASS": "p"}
+        self.assertEqual(problems_of(environment=given), [("--stats-user", "(not shown)")])
+        self.assertEqual(problems_of({"stats-uri": "admin"}), [("--stats-uri", "admin")])
+        shown = repr(read_settings({}, {"STATS_USER": "me", "STATS_PASS": "hidden-word"}, {}, is_root=True))
+        self.assertNotIn("hidden-word", shown)
+
+
+class AccessLogTests(SynchronousTestCase):
+    """
+    How access lines look.
+    """
+
+    def lines(self, environment: dict[str, str]) -> tuple[str, AccessLines]:
+        settings = read_settings({}, environment, {}, is_root=True)
+        return settings.access_log, settings.access_lines
+
+    def test_debug(self) -> None:
+        """
+        DFP's variables, all of them.
+        """
+        given = {
+            "DEBUG": "true",
+            "DEBUG_ERRORS_ONLY": "true",
+            "DEBUG_HTTP_FORMAT": "%ci\\ %ST",
+            "DEBUG_TCP_FORMAT": "%ci",
+            "CAPTURE_REQUEST_HEADER": "Host:15,User-Agent:20",
+        }
+        look = AccessLines("httplog", "HAPRoxy: ", True, "%ci\\ %ST", "%ci", (("Host", 15), ("User-Agent", 20)))
+        self.assertEqual(self.lines(given), ("-", look))
+        self.assertEqual(self.lines({**given, "ACCESS_LOG": "json"})[1].prefix, "")
+
+    def test_wrong(self) -> None:
+        """
+        A format that names what is not known is refused, and so is a capture without a length.
+        """
+        for variable, value in (
+            ("DEBUG_HTTP_FORMAT", "%zz"),
+            ("DEBUG_TCP_FORMAT", "%ST"),
+            ("CAPTURE_REQUEST_HEADER", "Host"),
+            ("CAPTURE_REQUEST_HEADER", "A:800,B:800"),
+        ):
+            self.assertEqual(len(problems_of(environment={variable: value})), 1, value)
+
+
 class ProblemTests(SynchronousTestCase):
     """
     Everything that is wrong is told at once.
@@ -325,8 +427,8 @@ class DeferredTests(SynchronousTestCase):
         environment = {"CFG_TEMPLATE_PATH": "/cfg/tmpl/haproxy.tmpl", "ENABLE_H2": "True", "EXTRA_GLOBAL": "l"}
         lines = deferred({"docker": "unix:///x", "port": "1"}, environment, {"dfp_stats_user": "me:secret"})
         names = [line.partition(":")[0] for line in lines]
-        self.assertEqual(names, ["secret dfp_stats_user", "--docker", "EXTRA_GLOBAL"])
-        self.assertIn("NOT IN FORCE", lines[0])
+        self.assertEqual(names, ["--docker", "EXTRA_GLOBAL", "secret dfp_stats_user"])
+        self.assertIn("no statistics without a password", lines[2])
         self.assertNotIn("secret\n", "\n".join(lines) + "\n")
         self.assertNotIn("me:", "".join(lines))
 

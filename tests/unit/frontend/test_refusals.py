@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.frontend.refusals import note_refusal
-from dfproxy.model.settings import Limits
+from dfproxy.model.settings import AccessLines, Limits
 from dfproxy.observe.accesslog import AccessLog
 from dfproxy.wire.h1 import RequestHead, request_head
 
@@ -24,7 +24,7 @@ class RefusalTests(SynchronousTestCase):
         The line that is written.
         """
         lines: list[bytes] = []
-        log = AccessLog(style, lambda block: bool(lines.append(block)) or True, lambda: 0.0, lambda *_: "then.%03d")
+        log = AccessLog(AccessLines(style), lambda block: bool(lines.append(block)) or True, lambda: 0.0, lambda *_: "then.%03d")
         clock = Clock()
         self.traffic = Traffic(clock, clock, Limits(), clock.seconds, log)  # type: ignore[arg-type]  # never connects
         note_refusal(self.traffic, request, CLIENT, status)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.model.ending import CLIENT_GONE, COMPLETE, CONNECT_FAILED
+from dfproxy.model.settings import AccessLines
 from dfproxy.observe.accesslog import BLOCK_BYTES, FORMATS, AccessLog
 from dfproxy.testing import FakeRequest
 
@@ -42,7 +43,8 @@ class LogCase(SynchronousTestCase):
         self.now = 5.0421
 
     def log(self, style: str) -> AccessLog:
-        return AccessLog(style, self.write, lambda: self.now, lambda second, style: f"{style}@{second}.%03d")
+        look = AccessLines(style)
+        return AccessLog(look, self.write, lambda: self.now, lambda second, style: f"{style}@{second}.%03d")
 
     def write(self, block: bytes) -> bool:
         if self.takes:
@@ -117,6 +119,10 @@ class LineTests(LogCase):
             "192.0.2.1:4711 [httplog@5.042] services web-be8080_0/web_1 0/0/0/12/250 200 42 - - "
             '---- 0/0/0/0/2 0/0 "GET /x?q HTTP/1.1"\n',
         )
+        for number, name in enumerate(("HTTP/1.0", "HTTP/1.1", "HTTP/2.0")):
+            done = Done()
+            done.request.version = number
+            self.assertIn(f' "GET /x?q {name}"\n', self.line("httplog", done))
         lost = Done(answered=0.0, server_name="-", status=0, attempts=0)
         self.assertIn(
             " web-be8080_0/<NOSRV> 0/0/0/-1/250 0 42 - - CD-- 0/0/0/0/0 ", self.line("httplog", lost, CLIENT_GONE)
@@ -180,7 +186,7 @@ class BlockTests(LogCase):
             made.append(second)
             return f"{second}.%03d"
 
-        log = AccessLog("json", self.write, lambda: self.now, stamp)
+        log = AccessLog(AccessLines("json"), self.write, lambda: self.now, stamp)
         for self.now in (5.0, 5.9999, 6.001, 6.5):
             log.add(Done(), COMPLETE, 101.0)
         log.flush()

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.observe.cells import FRONTEND, GRACE_S, WORDS, CellDirectory, Cells, size
-from dfproxy.observe.metrics import FIELDS, GAUGE
+from dfproxy.observe.metrics import FIELDS, GAUGE, GAUGES
 
 CELLS = 16
 
 
 def values(first: int, gauge: int = 0) -> tuple[int, ...]:
     row = [first] * WORDS
-    row[GAUGE] = gauge
+    for place in GAUGES:
+        row[place] = gauge
     return tuple(row)
 
 
@@ -46,6 +47,17 @@ class WriterTests(CellsCase):
         self.assertEqual([w.elsewhere(5) for w in (one, two, three)], [320, 301, 21])
         self.assertEqual(one.elsewhere(6), 0)
 
+    def test_claim(self) -> None:
+        """
+        A claim is seen by the others at once, and leaves what else is counted there alone.
+        """
+        one, two = self.worker(), self.worker()
+        one.write(5, values(9, 1))
+        two.write(5, values(7, 2))
+        self.assertEqual(one.claim(5, 3), 2)
+        self.assertEqual((two.elsewhere(5), self.directory.totals(5)[0]), (3, 16))
+        self.assertEqual((one.claim(0, 3), one.claim(CELLS, 3)), (0, 0))
+
     def test_nowhere(self) -> None:
         """
         Cell 0, and one that does not exist, are written and read without effect.
@@ -56,6 +68,20 @@ class WriterTests(CellsCase):
         one.write(CELLS, values(1, 1))
         self.assertEqual(bytes(self.memory), before)
         self.assertEqual((two.elsewhere(0), two.elsewhere(CELLS)), (0, 0))
+
+    def test_totals(self) -> None:
+        """
+        Any worker knows the sums over all, also of those that have ended, as the leader does.
+        """
+        one, two = self.worker(), self.worker()
+        cell = self.directory.allot(("a", 0))
+        one.write(cell, values(10, 3))
+        two.write(cell, values(5, 1))
+        self.assertEqual(two.totals(cell), values(15, 4))
+        self.directory.fold(1)
+        self.assertEqual(two.totals(cell), values(15, 1))
+        self.assertEqual(two.totals(cell), self.directory.totals(cell))
+        self.assertEqual((two.totals(0), two.totals(CELLS)), (None, None))
 
     def test_only_the_living(self) -> None:
         """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.observe.metrics import FIELDS, GAUGE, Tally
+from dfproxy.observe.metrics import FIELDS, GAUGE, GAUGES, SAMPLED, Sampling, Tally
 
 
 class TallyTests(SynchronousTestCase):
@@ -36,9 +36,9 @@ class TallyTests(SynchronousTestCase):
             setattr(mine, name, 1)
             setattr(other, name, 2)
         mine.absorb(other)
-        self.assertEqual(set(mine.values()), {3, 1})
-        self.assertEqual((mine.in_flight, other.in_flight), (1, 2))
-        self.assertEqual(sum(other.values()), 2)
+        kept = {*GAUGES, *SAMPLED}
+        self.assertEqual(mine.values(), tuple(1 if place in kept else 3 for place in range(len(FIELDS))))
+        self.assertEqual(other.values(), tuple(2 if place in kept else 0 for place in range(len(FIELDS))))
 
     def test_passed_on(self) -> None:
         """
@@ -54,3 +54,49 @@ class TallyTests(SynchronousTestCase):
         server.pass_on(total)
         counted = (total.requests, total.responses_2xx, total.responses_5xx, total.bytes_out, total.latency_us)
         self.assertEqual(counted, (4, 3, 1, 30, 0))
+
+
+class SamplingTests(SynchronousTestCase):
+    """
+    Rates and highest numbers of a lone process.
+    """
+
+    def setUp(self) -> None:
+        self.frontend, self.server = Tally(), Tally()
+        self.sampling = Sampling(self.frontend)
+        self.sampling.look(100.0, [])
+
+    def test_rate(self) -> None:
+        """
+        Requests of the last second, the most in any, and nothing once there are none.
+        """
+        server = self.server
+        for second, requests, rate, most in ((1, 10, 10, 10), (2, 40, 30, 30), (3, 41, 1, 30), (4, 41, 0, 30)):
+            changed = [] if server.requests == requests else [server]
+            server.requests = requests
+            self.sampling.look(100.0 + second, changed)
+            self.assertEqual((server.rate, server.rate_peak), (rate, most), second)
+
+    def test_after_a_rest(self) -> None:
+        """
+        What comes after a long time without requests is rated by itself, not with all before.
+        """
+        server = self.server
+        server.requests = 1000
+        self.sampling.look(101.0, [server])
+        for second in range(2, 60):
+            self.sampling.look(100.0 + second, [])
+        server.requests += 5
+        self.sampling.look(160.0, [server])
+        self.assertEqual((server.rate, server.rate_peak), (5, 1000))
+
+    def test_peaks(self) -> None:
+        """
+        The most under way and the most waiting are kept; of the frontend connections are rated.
+        """
+        self.server.in_flight, self.server.waiting = 7, 3
+        self.sampling.look(100.1, [self.server])
+        self.server.in_flight, self.server.waiting = 1, 0
+        self.frontend.connections, self.frontend.requests = 4, 99
+        self.sampling.look(101.0, [self.server, self.frontend])
+        self.assertEqual((self.server.peak, self.server.waiting_peak, self.frontend.rate), (7, 3, 4))

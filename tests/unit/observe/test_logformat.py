@@ -1,0 +1,119 @@
+"""
+HAProxy's log formats: what is known, what each says, and what is refused.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace as Thing
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dfproxy.model.connection import TlsFacts
+from dfproxy.model.ending import COMPLETE, NO_ROUTE, Ending
+from dfproxy.observe.logformat import COMMON, HTTP, TCP, Line, UnknownFormat, compile_format
+
+HTTPLOG = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r"
+"""
+The default of HAProxy's `option httplog`, as its manual writes it.
+"""
+TCPLOG = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq"
+
+
+def line(ending: Ending = COMPLETE, captured: tuple[str, ...] = (), **about: Any) -> Line:
+    server = Thing(name="web_1", host="10.0.0.9", port=8080, in_flight=2)
+    request = Thing(method=b"GET", target=b"/x?q=1", host=b"a.test", client_host="192.0.2.1", client_port=4711)
+    request.local_port = 80
+    exchange = Thing(
+        request=request, status=200, bytes_in=3, bytes_out=42, started=100.0, answered=100.0125, attempts=2,
+        backend_name="web-be8080_0", server_name="web_1", server=server,
+        traffic=Thing(frontend=Thing(in_flight=7)), backend=Thing(servers=(server, Thing(in_flight=3))),
+    )  # fmt: skip
+    vars(exchange).update(about)
+    return Line(exchange, ending, 100.25, 1700000000.042, "then", captured, ("host-1", 77))
+
+
+class FormatTests(SynchronousTestCase):
+    """
+    `compile_format`.
+    """
+
+    def said(self, text: str, known: Any = HTTP, **about: Any) -> str:
+        return compile_format(text, known)(line(**about))
+
+    def test_defaults(self) -> None:
+        """
+        HAProxy's own formats say what its own lines say.
+        """
+        self.assertEqual(
+            self.said(HTTPLOG, captured=("curl", "x")),
+            "192.0.2.1:4711 [then] services web-be8080_0/web_1 0/0/0/12/250 200 42 - - ---- 7/7/5/2/1 0/0 {curl|x}  "
+            '"GET /x?q=1 HTTP/1.1"',
+        )
+        self.assertEqual(
+            self.said(TCPLOG, TCP), "192.0.2.1:4711 [then] services web-be8080_0/web_1 0/0/250 42 -- 7/7/5/2/1 0/0"
+        )
+
+    def test_nobody(self) -> None:
+        """
+        A request without a server.
+        """
+        found = self.said("%s %si %tsc %Tr", ending=NO_ROUTE, server=None, server_name="-", answered=0.0)
+        self.assertEqual(found, "<NOSRV> - SC-- -1")
+
+    def test_all_are_said(self) -> None:
+        """
+        Every variable that is known says something, or nothing where there is nothing.
+        """
+        for name in HTTP:
+            self.assertIsInstance(self.said(f"%{name}"), str, name)
+        for name in COMMON:
+            self.assertIsInstance(self.said(f"%{name}", TCP), str, name)
+
+    def test_expressions(self) -> None:
+        """
+        The few expressions that logs have use for.
+        """
+        self.assertEqual(
+            self.said("%[src] %[capture.req.hdr(1)] %[capture.req.hdr(2)]", captured=("a", "b")), "192.0.2.1 b -"
+        )
+        self.assertEqual(self.said("%[ssl_fc] %[ssl_fc_sni] %ft"), "0 - services")
+        secure = line()
+        secure.exchange.request.tls = TlsFacts("a.test")
+        self.assertEqual(compile_format("%[ssl_fc] %[ssl_fc_sni] %ft", HTTP)(secure), "1 a.test services~")
+
+    def test_written_as_in_haproxy(self) -> None:
+        """
+        Blanks with a backslash, quotes, and per cent signs, as a stack file has them for HAProxy.
+        """
+        self.assertEqual(self.said("%ci\\\\ %ST".replace("\\\\", "\\")), "192.0.2.1 200")
+        self.assertEqual(self.said('"%ci %ST"'), "192.0.2.1 200")
+        self.assertEqual(self.said('{\\"status\\":%ST} 100%%'), '{"status":200} 100%')
+        self.assertEqual(self.said("%{+Q}o %ST %{-Q}b"), ' "200" web-be8080_0')
+
+    def test_refused_by_name(self) -> None:
+        """
+        What is not known is refused, and named.
+        """
+        for text, named in (
+            ("%zz", "%zz"),
+            ("%[rand]", "%[rand]"),
+            ("%{+X}ci", "%{+X}"),
+            ("%{+Qci", "never closed"),
+            ("%[src", "never closed"),
+            ("%", "% "),
+            ('"%ci', "never closed"),
+        ):
+            error = self.assertRaises(UnknownFormat, compile_format, text, HTTP)
+            self.assertIn(named, str(error), text)
+        self.assertRaises(UnknownFormat, compile_format, "%ST", TCP)
+        self.assertRaises(UnknownFormat, compile_format, "%[path]", TCP)
+
+    def test_bytes_of_clients(self) -> None:
+        """
+        Nothing that a client sends ends a line or a field early.
+        """
+        request = line().exchange.request
+        request.target = b'/a"b\\\x00\xff?"'
+        found = self.said("%{+Q}r", request=request)
+        self.assertEqual(found, '"GET /a\\"b\\\\\\u0000\\u00ff?\\" HTTP/1.1"')
