@@ -14,6 +14,7 @@ from dfproxy.api.certificates import Cert, Certs
 from dfproxy.api.channel import ApiSite
 from dfproxy.api.config import Config
 from dfproxy.api.control import Control
+from dfproxy.api.explain import Explain
 from dfproxy.api.metrics import Metrics, Statistics
 from dfproxy.api.ping import InitialReload, Ping, Ready, Test
 from dfproxy.api.reconfigure import Reconfigure
@@ -67,6 +68,7 @@ def make_root(control: Control) -> resource.Resource:
         (b"ping", Ping(control)),
         (b"ready", Ready(control)),
         (b"successfulinitreload", InitialReload(control)),
+        (b"explain", Explain(control, asked)),
         (b"metrics", Statistics(control, long_answers, slices)),
         (b"strategies", StrategyList(control)),
     ):

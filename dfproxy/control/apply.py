@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from dfproxy.balancing.roundrobin import RoundRobin
 from dfproxy.control.counting import EJECTED, Counting
+from dfproxy.control.explaining import Explanation
 from dfproxy.control.loading import Loading
 from dfproxy.control.strategies import Strategies
 from dfproxy.errors import InvalidBalance, InvalidRoute, Refused
@@ -318,11 +319,14 @@ class LocalDataPlane:
         self._revision = change.revision
         return succeed(None)
 
-    def _lookup(self) -> ILookup:
+    def _lookup(self, routes: ILookup | None = None) -> ILookup:
         """
         What requests are looked up in: redirects, the statistics, the routes; what there is not costs nothing.
+
+        Args:
+            routes: instead of the table in force.
         """
-        found: ILookup = self._table
+        found: ILookup = self._table if routes is None else routes
         if self._page is not None and self.statistics_site is None:
             found = Showing(self._page, found)
         return Redirecting(self._redirects, found) if self._redirects.services else found
@@ -356,7 +360,8 @@ class LocalDataPlane:
         See `IDataPlane`.
 
         `ping` -> True; `quarantine` -> name to reason; `revision` -> [number, digest]; `transports` -> the classes of
-        the transports of up to 100 client connections and of kept server connections; `stats` -> counts.
+        the transports of up to 100 client connections and of kept server connections; `stats` -> counts; `explain` ->
+        where a request would go, see `dfproxy.control.explaining`.
         """
         if what == "quarantine":
             return succeed([dict(self.quarantined)])
@@ -368,7 +373,13 @@ class LocalDataPlane:
             return succeed([self._transports()])
         if what == "stats":
             return succeed([self._stats()])
+        if what == "explain":
+            return self._explain(argument)
         return succeed([True])
+
+    def _explain(self, argument: Any) -> Deferred[list[Any]]:
+        explanation = Explanation(self._table, self._lookup, self._traffic, self._random, self._strategies.conditions)
+        return explanation.of(argument).addCallback(lambda answer: [answer])
 
     def _transports(self) -> dict[str, list[str]]:
         clients = list(self.site.sessions_open)[:100]

@@ -130,6 +130,13 @@ class Answered(Local):
         Exchange.__init__(self, traffic, downstream, request, backend)
         self._said = said
 
+    @property
+    def said(self) -> Said:
+        """
+        What is answered.
+        """
+        return self._said
+
     def begin(self, head: bytes, pieces: Sequence[bytes], ended: bool, trailers: bytes = b"") -> None:
         self.request_ended = ended
         traffic = self.traffic

@@ -76,6 +76,11 @@ SPARE_BLOCKS = 16
 Blocks of shared cells beyond one per wanted worker: for those that end slowly beside their replacements.
 """
 
+ASKED_OF_ONE = ("explain",)
+"""
+Questions that one worker answers for all.
+"""
+
 QUERY_S = 0.25
 """
 How long a question waits for a worker, in seconds.
@@ -244,11 +249,12 @@ class WorkerSet:
 
     def query(self, what: str, argument: Any) -> Deferred[list[Any]]:
         """
-        See `IDataPlane`. One answer for each worker that serves.
+        See `IDataPlane`. One answer for each worker that serves; of what one answers for all only the first is asked.
         """
         question = encode(Query(what, argument))
         answers = []
-        for child in sorted(self._seats.serving(), key=lambda child: child.number):
+        children = sorted(self._seats.serving(), key=lambda child: child.number)
+        for child in children[:1] if what in ASKED_OF_ONE else children:
             answer = child.ask_idly(question)
             answer.addTimeout(QUERY_S, self._reactor)
             answers.append(answer.addCallbacks(_value, lambda _: None))
