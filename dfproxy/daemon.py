@@ -40,6 +40,7 @@ from dfproxy.control.configtext import ConfigText
 from dfproxy.control.counting import EJECTED
 from dfproxy.control.noted import NotedPublisher
 from dfproxy.control.publisher import Publisher
+from dfproxy.control.revisions import Revisions
 from dfproxy.control.statefolder import StateFolder
 from dfproxy.control.strategies import Strategies
 from dfproxy.dfp.reading import Reading
@@ -133,6 +134,7 @@ class ProxyService(TwistedService):
         listeners: what it accepts on.
         swarm: swarm listeners that are asked for all services.
         certificates: the folder of certificates, and the way into force.
+        revisions: the last ones.
     """
 
     name = "dfproxy"
@@ -173,7 +175,11 @@ class ProxyService(TwistedService):
             self._state = StateFolder(settings.state_dir, reactor, self._read_again, owner)
         record = self._state.record if self._state is not None else None
         waiting = settings.limits.api_calls + settings.limits.api_queue
-        self.publisher = Publisher(self.data_plane, self.names, reactor, record, waiting)
+        recognise = self._state.recognise if self._state is not None else None
+        self.revisions = Revisions(time.time)  # noqa: TID251  people read it
+        self.publisher = Publisher(
+            self.data_plane, self.names, reactor, record, waiting, recognise, told=self.revisions.add
+        )
         run: Run = partial(deferToThreadPool, reactor, reactor.getThreadPool())
         self._users = UserLists(settings, again, self._read_again, self.publisher, reactor, run)
         self.certificates = Certificates(settings.certs_dir, self.publisher, run)
@@ -283,7 +289,9 @@ class ProxyService(TwistedService):
         remembered.start()
         if found.revision:
             # Servers are told as soon as they are known: those given by address, and those known last, at once.
-            restored = self.publisher.restore(tuple(found.services.values()), found.revision, ())
+            services, holds = tuple(found.services.values()), tuple(found.holds.values())
+            restored = self.publisher.restore(services, found.revision, (), holds)
+            restored.addCallback(self.revisions.begin)
             restored.addErrback(lambda failure: log.failure("what was in force cannot be taken up again", failure))
 
     @inlineCallbacks
@@ -409,6 +417,8 @@ class ProxyService(TwistedService):
             measures=self._measures,
             certificates=self.certificates,
             read_files=self._read_files,
+            revisions=self.revisions,
+            is_sourced=lambda service: service.origin != "dfp" or service.name in self.swarm.owned(),
         )
 
     def _api_port_number(self) -> int:

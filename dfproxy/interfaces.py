@@ -213,9 +213,14 @@ class IPublisher(Interface):
 
     snapshot = Attribute("Snapshot: what is in force now.")
 
-    def publish(services: tuple[Any, ...], certificates: tuple[Any, ...] = ()) -> Any:
+    def publish(services: tuple[Any, ...], certificates: tuple[Any, ...] = (), cause: str = "") -> Any:
         """
         Put these definitions in force, all or none; each replaces the one of its name (identity).
+
+        Args:
+            services: with their origins.
+            certificates: likewise.
+            cause: why, a word or two for the list of revisions.
 
         Returns:
             Deferred: the `Revision` once it is effective everywhere. Fails with `Refused` (nothing changed), with
@@ -223,13 +228,38 @@ class IPublisher(Interface):
             (it cannot be made durable, nothing changed).
         """
 
-    def withdraw(names: tuple[str, ...], origin: str = "dfp") -> Any:
+    def withdraw(names: tuple[str, ...], origin: str = "dfp", cause: str = "") -> Any:
         """
         Take these services (by name) and certificates (by identity) away; unknown ones are fine.
 
         Args:
             names: of them.
             origin: on whose behalf (`Service.origin`); a service of another one is not taken away.
+            cause: as for `publish`.
+
+        Returns:
+            Deferred: the `Revision`, as `publish`.
+        """
+
+    def change(
+        services: tuple[Any, ...],
+        removed: tuple[str, ...] = (),
+        certificates: tuple[Any, ...] = (),
+        origin: str = "dfp",
+        cause: str = "",
+        holds: tuple[Any, ...] | None = None,
+    ) -> Any:
+        """
+        Publish and withdraw at once, all or none, in one revision.
+
+        Args:
+            services: as for `publish`.
+            removed: as for `withdraw`.
+            certificates: as for `publish`.
+            origin: as for `withdraw`.
+            cause: as for `publish`.
+            holds: an operator goes back to something: each `Hold` keeps out what a source says, until that says
+                something else; names may belong to anybody. None: an ordinary change, to which holds apply.
 
         Returns:
             Deferred: the `Revision`, as `publish`.

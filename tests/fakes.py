@@ -17,7 +17,7 @@ from dfproxy.interfaces import IDataPlane, INames, IPublisher
 from dfproxy.model.certificate import Certificate
 from dfproxy.model.match import Condition
 from dfproxy.model.service import Balance, Service
-from dfproxy.model.snapshot import Membership, Revision, ServerAddress, Snapshot
+from dfproxy.model.snapshot import Hold, Membership, Revision, ServerAddress, Snapshot
 
 
 @implementer(IPublisher)
@@ -39,19 +39,38 @@ class FakePublisher:
         self.held: list[Callable[[], None]] = []
         self.failure: Exception | None = None
 
-    def publish(self, services: tuple[Service, ...], certificates: tuple[Certificate, ...] = ()) -> Deferred[Revision]:
-        names = (*(service.name for service in services), *(each.identity for each in certificates))
-        self.calls.append(("publish", names))
-        return self._change(
-            {**self.snapshot.services, **{service.name: service for service in services}},
-            {**self.snapshot.certificates, **{each.identity: each for each in certificates}},
-        )
+    def publish(
+        self, services: tuple[Service, ...], certificates: tuple[Certificate, ...] = (), cause: str = ""
+    ) -> Deferred[Revision]:
+        return self.change(services, (), certificates, cause=cause)
 
-    def withdraw(self, names: tuple[str, ...], origin: str = "dfp") -> Deferred[Revision]:
-        self.calls.append(("withdraw", names))
+    def withdraw(self, names: tuple[str, ...], origin: str = "dfp", cause: str = "") -> Deferred[Revision]:
+        return self.change((), names, origin=origin, cause=cause)
+
+    def change(
+        self,
+        services: tuple[Service, ...],
+        removed: tuple[str, ...] = (),
+        certificates: tuple[Certificate, ...] = (),
+        origin: str = "dfp",
+        cause: str = "",
+        holds: tuple[Hold, ...] | None = None,
+    ) -> Deferred[Revision]:
+        published = (*(service.name for service in services), *(each.identity for each in certificates))
+        if published or not removed:
+            self.calls.append(("publish", published))
+        if removed:
+            self.calls.append(("withdraw", removed))
+        present, shown = self.snapshot.services, self.snapshot.certificates
         return self._change(
-            {name: each for name, each in self.snapshot.services.items() if name not in names},
-            {name: each for name, each in self.snapshot.certificates.items() if name not in names},
+            {
+                **{name: each for name, each in present.items() if name not in removed},
+                **{service.name: service for service in services},
+            },
+            {
+                **{name: each for name, each in shown.items() if name not in removed},
+                **{each.identity: each for each in certificates},
+            },
         )
 
     def release(self) -> None:

@@ -31,7 +31,7 @@ class Config(LongAnswer):
         if parameters(request).value("type").lower() == "json":
             services = tuple(control.publisher.snapshot.services.values())
             await self._slices.send(
-                request, b"application/json", as_json(services, control.settings, partial(tasks_of, control))
+                request, b"application/json", as_json(services, control.settings, partial(_known_of, control))
             )
             return
         await self._slices.send(request, b"text/plain; charset=utf-8", as_text(control))
@@ -48,6 +48,15 @@ def as_text(control: Control) -> Iterator[str]:
     return haproxy.render(
         control.settings, routes, default, control.names.members_of, revision, quarantined, certificates
     )
+
+
+def _known_of(control: Control, service: Service) -> dict[str, object]:
+    """
+    What is shown of a service beside what was given: its tasks, and whether an undo holds it.
+    """
+    hold = control.publisher.snapshot.holds.get(service.name)
+    held = {"Held": {"Revision": hold.revision, "Origin": hold.against.origin}} if hold is not None else {}
+    return tasks_of(control, service) | held
 
 
 def tasks_of(control: Control, service: Service | None) -> dict[str, object]:

@@ -13,9 +13,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from dfproxy.api.distribute import Replicas
 from dfproxy.control.certificates import Certificates
+from dfproxy.control.revisions import Revisions
 from dfproxy.interfaces import IDataPlane, IPublisher
 from dfproxy.model.match import Condition
-from dfproxy.model.service import Balance, Route
+from dfproxy.model.service import Balance, Route, Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import ServerAddress
 from dfproxy.observe.prometheus import Measure, Totals
@@ -29,6 +30,16 @@ class Members(Protocol):
     def members_of(self, service: str, index: int) -> tuple[ServerAddress, ...]:
         """
         The servers of that destination as known now; empty also if it is unknown.
+        """
+
+    def first_servers(self, services: tuple[Any, ...]) -> Any:
+        """
+        See `INames`.
+        """
+
+    def forget(self, names: tuple[str, ...]) -> None:
+        """
+        See `INames`.
         """
 
 
@@ -71,6 +82,14 @@ def _nobody() -> Deferred[tuple[str, ...]]:
     return succeed(())
 
 
+def _nothing_sourced(service: Service) -> bool:
+    return False
+
+
+def _no_revisions() -> Revisions:
+    return Revisions(lambda: 0.0)
+
+
 def _no_measures() -> tuple[Measure, ...]:
     return ()
 
@@ -98,7 +117,6 @@ class Control:
         certificates: where they are stored; None: nowhere.
         revisions: the last ones.
         is_sourced: whether a service is said again and again by a source: a listener, or what was declared at start.
-        pools: what whole connections go to, by port.
         read_files: has certificates, error pages and users looked at again; gives what could not be used, a text for
             each.
     """
@@ -119,3 +137,5 @@ class Control:
     measures: Callable[[], Iterable[Measure]] = _no_measures
     certificates: Certificates | None = None
     read_files: Callable[[], Deferred[tuple[str, ...]]] = _nobody
+    revisions: Revisions = field(default_factory=_no_revisions)
+    is_sourced: Callable[[Service], bool] = _nothing_sourced

@@ -16,7 +16,7 @@ Source: contract 8.2.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -155,14 +155,24 @@ class Replicas:
         """
         Do this when every earlier call about the same service is over.
         """
-        turn = self._turns.setdefault(name, DeferredLock())
-        await turn.acquire()
+        return await self.in_turns((name,), work)
+
+    async def in_turns(self, names: Iterable[str], work: Callable[[], Awaitable[Answer]]) -> Answer:
+        """
+        Do this when every earlier call about any of these services is over.
+        """
+        held: list[tuple[str, DeferredLock]] = []
         try:
+            for name in sorted(set(names)):  # in one order, or two callers could wait for each other
+                turn = self._turns.setdefault(name, DeferredLock())
+                await turn.acquire()
+                held.append((name, turn))
             return await work()
         finally:
-            turn.release()
-            if not turn.locked:
-                self._turns.pop(name, None)
+            for name, turn in held:
+                turn.release()
+                if not turn.locked:
+                    self._turns.pop(name, None)
 
     async def send_on(self, others: tuple[str, ...], call: Passed) -> str:
         """

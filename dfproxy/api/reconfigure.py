@@ -18,6 +18,7 @@ from dfproxy.api.access import Answer, CallQueue, parameters
 from dfproxy.api.config import tasks_of
 from dfproxy.api.control import Control
 from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, sent_on, turn
+from dfproxy.api.dryrun import MESSAGE, RefusedServices, dry_run
 from dfproxy.api.request import Request
 from dfproxy.dfp import answers
 from dfproxy.dfp import reconfigure as dialect
@@ -28,6 +29,12 @@ from dfproxy.model.snapshot import Revision
 SUPERSEDED = "a later change of this service, asked for at the same time, is in force instead"
 """
 Told to a caller whose change another one has overtaken.
+"""
+
+
+HELD = "kept out by an undo: this definition was gone back from, and is the same; another one, or remove, ends that"
+"""
+Told to a caller whose definition a hold keeps out.
 """
 
 
@@ -80,12 +87,27 @@ class Reconfigure(resource.Resource):
             name = dialect.name_of(given.query, given.form)
             status = 409 if error.nothing_to_route else 400
             return Answer(status, answers.refused(name, str(error), error.problems))
+        if given.flag("dryRun"):
+            return await self._try(reading)
         if not reading.distribute:
             return await self._apply(reading)
         if control.replicas is None:
             return Answer(500, answers.refused(reading.name, NO_REPLICAS, (), reading.shown))
         call = Passed.of(request, given)
         return await control.replicas.in_turn(reading.name, lambda: self._everywhere_apply(reading, call))
+
+    async def _try(self, reading: Reading) -> Answer:
+        """
+        Say what it would do; here only, whatever `distribute` says.
+        """
+        control = self._control
+        services, removed = ((reading.service,), ()) if reading.service is not None else ((), (reading.name,))
+        try:
+            difference = await dry_run(control, services, removed)
+        except RefusedServices as error:
+            return Answer(400, answers.refused(reading.name, str(error), (), reading.shown))
+        told: dict[str, object] = {"Message": MESSAGE, "Difference": difference}
+        return Answer(200, answers.accepted(reading, control.publisher.snapshot.revision) | told)
 
     async def _everywhere_apply(self, reading: Reading, call: Passed) -> Answer:
         """
@@ -112,9 +134,9 @@ class Reconfigure(resource.Resource):
         control, message = self._control, ""
         try:
             if reading.service is None:
-                revision = await changed(control.publisher.withdraw((reading.name,)))
+                revision = await changed(control.publisher.withdraw((reading.name,), cause="reconfigure"))
             else:
-                revision = await changed(control.publisher.publish((reading.service,)))
+                revision = await changed(control.publisher.publish((reading.service,), cause="reconfigure"))
         except Superseded:
             # Done from the caller's point of view: what it wanted to replace is replaced, by something newer.
             revision, message = control.publisher.snapshot.revision, SUPERSEDED
@@ -122,5 +144,7 @@ class Reconfigure(resource.Resource):
             raise  # is not about this service, although it is a Refused
         except (Refused, InvalidRoute, InvalidBalance) as error:
             return Answer(400, answers.refused(reading.name, str(error), (), reading.shown))
+        if reading.name in control.publisher.snapshot.holds:
+            message = HELD
         tasks = tasks_of(control, reading.service)
         return Answer(200, answers.accepted(reading, revision) | tasks | {"Message": message})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dfproxy.api.access import Answer, CallQueue, parameters
 from dfproxy.api.control import Control
 from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, Replicas, sent_on, turn
+from dfproxy.api.dryrun import MESSAGE, dry_run
 from dfproxy.api.reconfigure import SUPERSEDED, changed
 from dfproxy.api.request import Request, Verb
 from dfproxy.dfp import answers
@@ -49,6 +50,10 @@ class Remove(Verb):
         if not name:
             problem = Problem("serviceName", "", "is missing; give the name of the service to remove")
             return Answer(400, answers.refused("", f"{problem.parameter}: {problem.reason}", (problem,)))
+        if given.flag("dryRun"):
+            difference = await dry_run(self._control, (), (name,))
+            revision = self._control.publisher.snapshot.revision
+            return Answer(200, answers.removed(name, revision) | {"Message": MESSAGE, "Difference": difference})
         if not given.flag("distribute"):
             return await self._withdraw(name)
         replicas = self._control.replicas
@@ -74,7 +79,7 @@ class Remove(Verb):
     async def _withdraw(self, name: str) -> Answer:
         publisher, message = self._control.publisher, ""
         try:
-            revision = await changed(publisher.withdraw((name,)))
+            revision = await changed(publisher.withdraw((name,), cause="remove"))
         except Superseded:
             revision, message = publisher.snapshot.revision, SUPERSEDED
         return Answer(200, answers.removed(name, revision) | {"Message": message})

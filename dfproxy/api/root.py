@@ -21,6 +21,8 @@ from dfproxy.api.reconfigure import Reconfigure
 from dfproxy.api.reload import Reload
 from dfproxy.api.remove import Remove
 from dfproxy.api.request import Request, Verb
+from dfproxy.api.revisions import RevisionList, Undo
+from dfproxy.api.services import Services
 from dfproxy.api.slices import Slices
 from dfproxy.api.strategies import StrategyList
 
@@ -62,6 +64,9 @@ def make_root(control: Control) -> resource.Resource:
         (b"reconfigure", Reconfigure(control, changes, everywhere)),
         (b"remove", Remove(control, changes, everywhere)),
         (b"reload", Reload(control, asked)),
+        (b"services", Services(control, changes, everywhere)),
+        (b"undo", Undo(control, changes)),
+        (b"revisions", RevisionList(control, long_answers, slices)),
         (b"config", Config(control, long_answers, slices)),
         (b"cert", Cert(control, changes, everywhere)),
         (b"certs", Certs(control, long_answers, slices)),

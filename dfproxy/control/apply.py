@@ -25,6 +25,7 @@ from dfproxy.control.counting import EJECTED, Counting
 from dfproxy.control.explaining import Explanation
 from dfproxy.control.loading import Loading
 from dfproxy.control.strategies import Strategies
+from dfproxy.control.trial import Trial, trial_of, tried
 from dfproxy.errors import InvalidBalance, InvalidRoute, Refused
 from dfproxy.exchange.redirects import RedirectBuilder, Redirecting
 from dfproxy.exchange.statistics import Showing, StatisticsPage
@@ -361,7 +362,8 @@ class LocalDataPlane:
 
         `ping` -> True; `quarantine` -> name to reason; `revision` -> [number, digest]; `transports` -> the classes of
         the transports of up to 100 client connections and of kept server connections; `stats` -> counts; `explain` ->
-        where a request would go, see `dfproxy.control.explaining`.
+        where a request would go, see `dfproxy.control.explaining`; `trial` -> what a change would do, see
+        `dfproxy.control.trial`.
         """
         if what == "quarantine":
             return succeed([dict(self.quarantined)])
@@ -375,11 +377,21 @@ class LocalDataPlane:
             return succeed([self._stats()])
         if what == "explain":
             return self._explain(argument)
+        if what == "trial":
+            before = _in_front(self._redirects, self._table)
+            return succeed([tried(trial_of(argument), self._prepared_for, before, self._traffic.recent)])
         return succeed([True])
 
     def _explain(self, argument: Any) -> Deferred[list[Any]]:
         explanation = Explanation(self._table, self._lookup, self._traffic, self._random, self._strategies.conditions)
         return explanation.of(argument).addCallback(lambda answer: [answer])
+
+    def _prepared_for(self, trial: Trial) -> ILookup:
+        """
+        What would be looked up in after that change, which nobody commits.
+        """
+        prepared = self._prepare(Change(Revision(), trial.services, trial.removed))
+        return _in_front(prepared.redirects, prepared.table)
 
     def _transports(self) -> dict[str, list[str]]:
         clients = list(self.site.sessions_open)[:100]
@@ -510,6 +522,13 @@ class LocalDataPlane:
         looking.clock = traffic.clock
         looking.start(DRAIN_LOOK_S, now=False)
         return done
+
+
+def _in_front(redirects: RouteTable, table: RouteTable) -> ILookup:
+    """
+    What a trial looks up in: redirects, then routes.
+    """
+    return Redirecting(redirects, table) if redirects.services else table
 
 
 def _class_of(transport: object) -> str:

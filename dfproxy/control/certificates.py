@@ -29,7 +29,7 @@ from dfproxy.errors import InvalidCertificate, InvalidService, Problem, Refused
 from dfproxy.interfaces import IPublisher
 from dfproxy.model.certificate import Certificate, Listed, identity
 from dfproxy.model.service import Service
-from dfproxy.model.snapshot import Revision, Snapshot
+from dfproxy.model.snapshot import Hold, Revision, Snapshot
 from dfproxy.tls.pem import read_bundle
 
 log = Logger()
@@ -54,6 +54,13 @@ BROUGHT_BYTES = 64 << 20
 Certificates of services that were read and are not published yet, in bytes; a listener announces all its services at
 once, and a refused one may be tried again.
 """
+
+CAUSE = "certificates"
+"""
+What revisions with nothing else are listed under.
+"""
+
+Put = Callable[[tuple[Certificate, ...]], "Deferred[Revision]"]
 
 Run = Callable[..., "Deferred[Any]"]
 """
@@ -106,7 +113,7 @@ class Certificates:
         for file, content in bundles:
             certificate = self._known(file, content) or (yield self._run(checked, file, content))
             read.append((self._as_listed(certificate), content))
-        revision: Revision = yield self.publish((), read)
+        revision: Revision = yield self.publish(lambda these: self._publisher.publish((), these, CAUSE), read)
         return revision
 
     def bring(self, reading: Reading) -> None:
@@ -160,14 +167,14 @@ class Certificates:
 
     @inlineCallbacks
     def publish_with(
-        self, services: tuple[Service, ...], certificates: tuple[Certificate, ...], keys: list[tuple[str, str]]
+        self, put: Put, certificates: tuple[Certificate, ...], keys: list[tuple[str, str]]
     ) -> Generator[Deferred[Any], Any, Revision]:
         """
         Publish services together with the certificates that they bring.
 
         Args:
-            services: as given to `IPublisher.publish`.
-            certificates: likewise.
+            put: puts the services in force, and these certificates with them.
+            certificates: whose files are there already.
             keys: from `brought_by`.
 
         Returns:
@@ -175,7 +182,7 @@ class Certificates:
         """
         read = [self._brought[key] for key in keys]
         try:
-            revision: Revision = yield self.publish(services, read, certificates)
+            revision: Revision = yield self.publish(put, read, certificates)
         except InvalidCertificate as error:
             raise Refused(f"serviceCert: {error}") from error
         for key in keys:
@@ -185,7 +192,7 @@ class Certificates:
     @inlineCallbacks
     def publish(
         self,
-        services: tuple[Service, ...],
+        put: Put,
         read: list[tuple[Certificate, bytes]],
         further: tuple[Certificate, ...] = (),
     ) -> Generator[Deferred[Any], Any, Revision]:
@@ -193,7 +200,7 @@ class Certificates:
         Put services and certificates in force together, and the certificates into the folder.
 
         Args:
-            services: may be none.
+            put: puts certificates in force, perhaps with services.
             read: certificates, each with its content.
             further: certificates whose files are there already.
 
@@ -209,9 +216,7 @@ class Certificates:
             for certificate, content in news:
                 place = yield self._run(self._write, certificate.file, content)
                 written.append((place, os.path.join(self.folder, certificate.file)))
-            revision: Revision = yield self._publisher.publish(
-                services, (*further, *(certificate for certificate, _ in read))
-            )
+            revision: Revision = yield put((*further, *(certificate for certificate, _ in read)))
             # In the order of the answers, so that the file is the one in force; renaming does not wait for the disk.
             while written:
                 os.rename(*written[0])
@@ -272,22 +277,39 @@ class CertifyingPublisher:
         snapshot: Snapshot = self._publisher.snapshot
         return snapshot
 
-    def publish(self, services: tuple[Service, ...], certificates: tuple[Certificate, ...] = ()) -> Deferred[Revision]:
+    def publish(
+        self, services: tuple[Service, ...], certificates: tuple[Certificate, ...] = (), cause: str = ""
+    ) -> Deferred[Revision]:
+        """
+        See `IPublisher`.
+        """
+        return self.change(services, (), certificates, cause=cause)
+
+    def withdraw(self, names: tuple[str, ...], origin: str = "dfp", cause: str = "") -> Deferred[Revision]:
+        """
+        See `IPublisher`.
+        """
+        return self.change((), names, origin=origin, cause=cause)
+
+    def change(
+        self,
+        services: tuple[Service, ...],
+        removed: tuple[str, ...] = (),
+        certificates: tuple[Certificate, ...] = (),
+        origin: str = "dfp",
+        cause: str = "",
+        holds: tuple[Hold, ...] | None = None,
+    ) -> Deferred[Revision]:
         """
         See `IPublisher`.
         """
         keys = self._certificates.brought_by(services)
-        if not keys:
-            published: Deferred[Revision] = self._publisher.publish(services, certificates)
-            return published
-        return self._certificates.publish_with(services, certificates, keys)
 
-    def withdraw(self, names: tuple[str, ...], origin: str = "dfp") -> Deferred[Revision]:
-        """
-        See `IPublisher`.
-        """
-        withdrawn: Deferred[Revision] = self._publisher.withdraw(names, origin)
-        return withdrawn
+        def put(these: tuple[Certificate, ...]) -> Deferred[Revision]:
+            changed: Deferred[Revision] = self._publisher.change(services, removed, these, origin, cause, holds)
+            return changed
+
+        return self._certificates.publish_with(put, certificates, keys) if keys else put(certificates)
 
 
 def checked(file: str, content: bytes) -> Certificate:

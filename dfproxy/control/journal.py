@@ -30,7 +30,7 @@ from dfproxy.control.steps import Run, Step, Steps
 from dfproxy.control.storage import Storage
 from dfproxy.errors import JournalError
 from dfproxy.model.service import Service
-from dfproxy.model.snapshot import Change
+from dfproxy.model.snapshot import Change, Hold
 from dfproxy.observe.prometheus import Measure, counter, gauge
 
 log = Logger()
@@ -127,6 +127,7 @@ class Journal:
         self.replayed = Replayed()
         self.trouble = ""
         self._services: dict[str, Service] = {}
+        self._holds: dict[str, Hold] = {}
         self._number = 0
         self._digest = ""
         self._handle: int | None = None
@@ -164,7 +165,7 @@ class Journal:
         except FileNotFoundError:
             content = b""
         found = self.replayed = replay(content, self._read)
-        self._services = dict(found.services)
+        self._services, self._holds = dict(found.services), dict(found.holds)
         self._number, self._digest = found.revision, found.digest
         torn = len(content) - found.good_bytes
         if torn and found.good_bytes:
@@ -237,6 +238,9 @@ class Journal:
             self._services.update({service.name: service for service in change.services})
             for name in change.removed:
                 self._services.pop(name, None)
+            for name in change.released:
+                self._holds.pop(name, None)
+            self._holds.update({hold.name: hold for hold in change.holds})
             self._number, self._digest = change.revision.number, change.revision.digest
             if self._since is not None:
                 self._since.append(lines)
@@ -351,7 +355,7 @@ class Journal:
         Write the file anew, recording going on.
         """
         self._since = []
-        pieces = base(tuple(self._services.values()), self._number, self._digest, self._by, SLICE)
+        pieces = self._base()
         written: list[int] = []  # the handle
         sizes: list[int] = []
 
@@ -388,12 +392,16 @@ class Journal:
         finally:
             self._since = None
 
+    def _base(self) -> Iterable[bytes]:
+        services, holds = tuple(self._services.values()), tuple(self._holds.values())
+        return base(services, self._number, self._digest, self._by, SLICE, holds)
+
     def _write_anew(self) -> None:
         """
         Write the file anew, all at once.
         """
         storage = self._storage
-        content = b"".join(base(tuple(self._services.values()), self._number, self._digest, self._by, SLICE))
+        content = b"".join(self._base())
         handle = storage.create(NEW)
         try:
             storage.write(handle, content)

@@ -38,20 +38,32 @@ class NotedPublisher:
         snapshot: Snapshot = self._publisher.snapshot
         return snapshot
 
-    def publish(self, services: tuple[Any, ...], certificates: tuple[Any, ...] = ()) -> Deferred[Revision]:
+    def publish(
+        self, services: tuple[Any, ...], certificates: tuple[Any, ...] = (), cause: str = ""
+    ) -> Deferred[Revision]:
         """
         See `IPublisher`.
         """
-        self._noted([service.name for service in services])
-        published: Deferred[Revision] = (
-            self._publisher.publish(services, certificates) if certificates else self._publisher.publish(services)
-        )
-        return published
+        return self.change(services, (), certificates, cause=cause)
 
-    def withdraw(self, names: tuple[str, ...], origin: str = "dfp") -> Deferred[Revision]:
+    def withdraw(self, names: tuple[str, ...], origin: str = "dfp", cause: str = "") -> Deferred[Revision]:
         """
         See `IPublisher`.
         """
-        self._noted(names)
-        withdrawn: Deferred[Revision] = self._publisher.withdraw(names, origin)
-        return withdrawn
+        return self.change((), names, origin=origin, cause=cause)
+
+    def change(
+        self,
+        services: tuple[Any, ...],
+        removed: tuple[str, ...] = (),
+        certificates: tuple[Any, ...] = (),
+        origin: str = "dfp",
+        cause: str = "",
+        holds: tuple[Any, ...] | None = None,
+    ) -> Deferred[Revision]:
+        """
+        See `IPublisher`.
+        """
+        self._noted([*(service.name for service in services), *removed])
+        changed: Deferred[Revision] = self._publisher.change(services, removed, certificates, origin, cause, holds)
+        return changed

@@ -36,7 +36,9 @@ class Claims:
         self._present = present
         self._owners: dict[str, str] = {}
 
-    def refusal(self, services: Mapping[str, Service], removed: tuple[str, ...], origin: str) -> Claimed | None:
+    def refusal(
+        self, services: Mapping[str, Service], removed: tuple[str, ...], origin: str, by_operator: bool = False
+    ) -> Claimed | None:
         """
         Whether one change takes what belongs to another origin. If it does not, what it publishes is its own from now
         on, and what it removes is free.
@@ -45,13 +47,14 @@ class Claims:
             services: what it publishes, by name; each has its origin.
             removed: names that it removes.
             origin: on whose behalf it removes.
+            by_operator: somebody goes back to what was there before, whoever it belongs to.
 
         Returns:
             Why it must not be made; None: it may.
         """
         for name, wanted in [*((n, s.origin) for n, s in services.items()), *((n, origin) for n in removed)]:
             owner = self._owner(name)
-            if owner and owner != wanted:
+            if owner and owner != wanted and not by_operator:
                 return Claimed(f"{name} belongs to another origin ({ORIGINS.get(owner, owner)})")
         self._owners.update({name: service.origin for name, service in services.items()})
         self._owners.update(dict.fromkeys(removed, ""))

@@ -5,6 +5,8 @@ Puts changes in a row, joins those that wait into one, and takes each through it
 everywhere, recorded, committed. What a change means to traffic is the data plane's business, what a service is the
 dialect's.
 
+Longer than other modules, but one thing: the row and its phases, which all touch the same callers.
+
 While one batch is on its way all callers that come form the next, so a hundred callers cost two rounds, not a
 hundred. A batch that is refused is halved until whoever is at fault stands alone, so one caller never spoils another's
 change.
@@ -14,24 +16,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any
 
-import msgspec
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from dfproxy.control.callers import Caller, named
+from dfproxy.control.digests import DIGEST_BITS, digest, digits
 from dfproxy.control.origins import Claims
+from dfproxy.dfp.kept import differs_by_hash
 from dfproxy.errors import JournalError, NotReady, Overloaded, Refused, Superseded
 from dfproxy.interfaces import IDataPlane, INames, IPublisher
 from dfproxy.model.certificate import Certificate
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Limits
-from dfproxy.model.snapshot import Change, Membership, Revision, Snapshot
+from dfproxy.model.snapshot import Change, Hold, Membership, Revision, Snapshot
 
 log = Logger()
 
@@ -56,49 +58,8 @@ How long making a change durable may take, in seconds. A disk needs milliseconds
 a second or two; one that hangs must not hang every caller.
 """
 
-DIGEST_BITS = 128
-"""
-Size of the digest of a revision.
-"""
-
-
-@dataclass(eq=False)
-class Caller:
-    """
-    Somebody who waits for an answer.
-
-    Attributes:
-        place: grows with each caller.
-        services: what is to be put in force, by name.
-        removed: names of services and identities of certificates that are to go.
-        answer: fires with the revision.
-        memberships: first servers of the services.
-        lost: names that a later caller's change has been put in force for.
-        certificates: as `services`, by identity.
-    """
-
-    place: int
-    services: dict[str, Service]
-    removed: tuple[str, ...]
-    answer: Deferred[Revision]
-    memberships: tuple[Membership, ...] = ()
-    lost: set[str] = field(default_factory=set)
-    origin: str = "dfp"
-    certificates: dict[str, Certificate] = field(default_factory=dict)
-
-    def names(self) -> Iterable[str]:
-        """
-        Every name it changes, of services and of certificates; the latter have a slash, the former none.
-        """
-        yield from self.services
-        yield from self.certificates
-        yield from self.removed
-
-    def wants(self, name: str) -> Service | Certificate | None:
-        """
-        What it wants to be in force under that name.
-        """
-        return self.services.get(name) or self.certificates.get(name)
+Recognise = Callable[[list[tuple[Service, Service]]], "Deferred[list[bool]]"]
+Told = Callable[[Snapshot, Change, list[tuple[str, str]]], None]
 
 
 @implementer(IPublisher)
@@ -112,6 +73,9 @@ class Publisher:
         clock: for time-outs.
         record: makes a change durable, between ready and commit; None: nothing is durable.
         waiting: callers that may wait for their answer at once. The default is all that the API lets in.
+        recognise: whether services with plain passwords are those that were kept with hashes, for pairs of them; None:
+            nothing is kept with hashes.
+        told: called after each change with what was in force before, the change, and why it was made on whose behalf.
 
     Attributes:
         snapshot: what is in force now.
@@ -124,8 +88,12 @@ class Publisher:
         clock: IReactorTime,
         record: Callable[[Change], Deferred[None]] | None = None,
         waiting: int = CALLERS,
+        recognise: Recognise | None = None,
+        told: Told | None = None,
     ) -> None:
         self._callers_limit = waiting
+        self._recognise = recognise
+        self._told = told
         self.snapshot = Snapshot()
         self._data_plane = data_plane
         self._names = names
@@ -140,18 +108,41 @@ class Publisher:
         self._waiting: list[Caller] = []
         self._busy = False
 
-    def publish(self, services: tuple[Service, ...], certificates: tuple[Certificate, ...] = ()) -> Deferred[Revision]:
+    def publish(
+        self, services: tuple[Service, ...], certificates: tuple[Certificate, ...] = (), cause: str = ""
+    ) -> Deferred[Revision]:
         """
         See `IPublisher`.
         """
-        named = {service.name: service for service in services}
-        return self._enter(named, (), {certificate.identity: certificate for certificate in certificates})
+        return self.change(services, (), certificates, cause=cause)
 
-    def withdraw(self, names: tuple[str, ...], origin: str = "dfp") -> Deferred[Revision]:
+    def withdraw(self, names: tuple[str, ...], origin: str = "dfp", cause: str = "") -> Deferred[Revision]:
         """
         See `IPublisher`.
         """
-        return self._enter({}, tuple(dict.fromkeys(names)), {}, origin)
+        return self.change((), names, origin=origin, cause=cause)
+
+    def change(
+        self,
+        services: tuple[Service, ...],
+        removed: tuple[str, ...] = (),
+        certificates: tuple[Certificate, ...] = (),
+        origin: str = "dfp",
+        cause: str = "",
+        holds: tuple[Hold, ...] | None = None,
+    ) -> Deferred[Revision]:
+        """
+        See `IPublisher`.
+        """
+        caller = Caller(
+            {service.name: service for service in services},
+            tuple(dict.fromkeys(removed)),
+            {certificate.identity: certificate for certificate in certificates},
+            origin,
+            cause,
+            None if holds is None else {hold.name: hold for hold in holds},
+        )
+        return self._enter(caller)
 
     def begin_with(self, certificates: tuple[Certificate, ...]) -> Change:
         """
@@ -162,13 +153,17 @@ class Publisher:
         """
         if self._busy or self.snapshot.certificates:
             raise RuntimeError("certificates that are there from the start come first")
-        revision = Revision(self.snapshot.revision.number, _digits(sum(map(digest, certificates))))
+        revision = Revision(self.snapshot.revision.number, digits(sum(map(digest, certificates))))
         change = Change(revision, certificates=certificates)
         self._in_force(change)
         return change
 
     def restore(
-        self, services: tuple[Service, ...], number: int, memberships: tuple[Membership, ...] | None = None
+        self,
+        services: tuple[Service, ...],
+        number: int,
+        memberships: tuple[Membership, ...] | None = None,
+        holds: tuple[Hold, ...] = (),
     ) -> Deferred[Revision]:
         """
         Put in force what was in force when we ended. Once, before anybody publishes; nothing is recorded.
@@ -177,6 +172,7 @@ class Publisher:
             services: all of them.
             number: of the revision.
             memberships: their last known servers; None: names are asked first.
+            holds: those that were in force.
 
         Returns:
             Deferred: the revision. Services that cannot be loaded are quarantined by the data plane, so it fails only
@@ -185,35 +181,29 @@ class Publisher:
         if self._busy or self.snapshot.services:
             raise RuntimeError("restoring comes before publishing")
         self._busy = True
-        restored: Deferred[Revision] = self._restore(services, number, memberships)
+        restored: Deferred[Revision] = self._restore(services, number, memberships, holds)
         restored.addBoth(self._restored)
         return restored
 
-    def _enter(
-        self,
-        services: dict[str, Service],
-        removed: tuple[str, ...],
-        certificates: dict[str, Certificate],
-        origin: str = "dfp",
-    ) -> Deferred[Revision]:
-        present, shown = self.snapshot.services, self.snapshot.certificates
-        touched = self._touched
-        news = tuple(s for n, s in services.items() if touched[n] or present.get(n) != s)
-        changes = any(touched[name] or name in present or name in shown for name in removed) or any(
-            touched[name] or shown.get(name) != certificate for name, certificate in certificates.items()
+    def _enter(self, caller: Caller) -> Deferred[Revision]:
+        present, shown, held = self.snapshot.services, self.snapshot.certificates, self.snapshot.holds
+        touched, services = self._touched, caller.services
+        news = tuple(s for n, s in services.items() if touched[n] or present.get(n) != s or n in held)
+        changes = any(touched[n] or n in present or n in shown or n in held for n in caller.removed) or any(
+            touched[name] or shown.get(name) != certificate for name, certificate in caller.certificates.items()
         )
         if not news and not changes:
             return succeed(self.snapshot.revision)
         if self._callers >= self._callers_limit:
             return fail(Overloaded(f"{self._callers_limit} changes wait already; try again in a second"))
         self._place += 1
-        caller = Caller(self._place, services, removed, Deferred(), origin=origin, certificates=certificates)
+        caller.place = self._place
         answer = caller.answer
         self._callers += 1
         self._touched.update(caller.names())
         self._asking.add(caller)
         if news:
-            asked: Deferred[tuple[Membership, ...]] = self._names.first_servers(news)
+            asked: Deferred[tuple[Membership, ...]] = self._first_servers(caller, news)
             asked.addTimeout(NAMES_S, self._clock)
             asked.addErrback(self._unnamed)
             asked.addCallback(lambda memberships: self._named(caller, memberships))
@@ -221,6 +211,34 @@ class Publisher:
         else:
             self._named(caller, ())
         return answer
+
+    def _first_servers(self, caller: Caller, news: tuple[Service, ...]) -> Deferred[tuple[Membership, ...]]:
+        """
+        Who serves what is new. What was kept with hashes of passwords and is given with the passwords is not.
+        """
+        pairs = [(s, kept) for s in news for kept in self._kept(s.name) if differs_by_hash(s, kept)]
+        if not pairs or self._recognise is None:
+            named: Deferred[tuple[Membership, ...]] = self._names.first_servers(news)
+            return named
+
+        def recognised(verdicts: list[bool]) -> Deferred[tuple[Membership, ...]]:
+            for (given, kept), is_same in zip(pairs, verdicts, strict=True):
+                if is_same:
+                    caller.services[given.name] = kept
+            served: Deferred[tuple[Membership, ...]] = self._names.first_servers(tuple(caller.services.values()))
+            return served
+
+        return self._recognise(pairs).addCallback(recognised)
+
+    def _kept(self, name: str) -> Iterable[Service]:
+        """
+        What a service that is given may be the same as.
+        """
+        present, hold = self.snapshot.services.get(name), self.snapshot.holds.get(name)
+        if present is not None:
+            yield present
+        if hold is not None:
+            yield hold.against
 
     def _unnamed(self, failure: Any) -> tuple[Membership, ...]:
         log.warn("names are not known in time: {why}", why=failure.getErrorMessage())
@@ -265,7 +283,7 @@ class Publisher:
         One round with these callers, or more if it is refused. Each is answered.
         """
         batch = self._entitled(batch)
-        last = {name: caller for caller in batch for name in caller.names() if name not in caller.lost}
+        last = {name: caller for caller in batch for name in caller.names() if caller.counts(name)}
         change = self._change(last)
         if change is None:
             self._answer_all(batch, last)
@@ -299,7 +317,10 @@ class Publisher:
                 self._refuse(batch, error)
                 return
         yield self._data_plane.commit(change.revision)
+        before = self.snapshot
         self._in_force(change)
+        if self._told is not None:
+            self._told(before, change, [(caller.cause, caller.origin) for caller in dict.fromkeys(last.values())])
         for caller in self._asking:
             # Who came earlier but waits for names still must not undo what came later.
             for name in caller.names():
@@ -317,13 +338,14 @@ class Publisher:
 
     def _entitled(self, batch: list[Caller]) -> list[Caller]:
         """
-        The callers that may change what they want to change; the others are answered.
+        The callers that may change what they want to change; the others are answered. What a hold keeps out is marked.
         """
-        claims = Claims(self.snapshot.services)
+        claims, holds = Claims(self.snapshot.services), dict(self.snapshot.holds)
         entitled = []
         for caller in batch:
-            refusal = claims.refusal(caller.services, caller.removed, caller.origin)
+            refusal = claims.refusal(caller.services, caller.removed, caller.origin, caller.holds is not None)
             if refusal is None:
+                caller.meet(holds)
                 entitled.append(caller)
             else:
                 log.warn("a change is refused: {reason}", reason=str(refusal))
@@ -334,14 +356,21 @@ class Publisher:
         """
         What these callers' changes come to, seen from what is in force; None: nothing.
         """
-        present, shown = self.snapshot.services, self.snapshot.certificates
+        present, shown, held = self.snapshot.services, self.snapshot.certificates, self.snapshot.holds
         services: list[Service] = []
         certificates: list[Certificate] = []
         removed: list[str] = []
         memberships: list[Membership] = []
+        holds: list[Hold] = []
+        released: list[str] = []
         known: dict[int, dict[str, list[Membership]]] = {}
         total = self._sum
         for name, caller in last.items():
+            hold = caller.hold(name)
+            if hold is not None:
+                holds.append(hold)
+            elif name in held:
+                released.append(name)
             wanted = caller.wants(name)
             if wanted == (present.get(name) or shown.get(name)):
                 continue
@@ -355,17 +384,19 @@ class Publisher:
                 continue
             services.append(wanted)
             if caller.place not in known:
-                known[caller.place] = _by_service(caller.memberships)
+                known[caller.place] = named(caller.memberships)
             memberships += known[caller.place].get(name, ())
-        if not services and not removed and not certificates:
+        if not (services or removed or certificates or holds or released):
             return None
         return Change(
-            Revision(self.snapshot.revision.number + 1, _digits(total)),
+            Revision(self.snapshot.revision.number + 1, digits(total)),
             tuple(services),
             tuple(name for name in removed if "/" not in name),
             tuple(memberships),
             certificates=tuple(certificates),
             removed_certificates=tuple(name for name in removed if "/" in name),
+            holds=tuple(holds),
+            released=tuple(released),
         )
 
     def _prepared(self, change: Change) -> Deferred[None]:
@@ -403,7 +434,11 @@ class Publisher:
             certificates[certificate.identity] = certificate
             self._count(certificate.identity, certificate)
         self._sum %= 1 << DIGEST_BITS
-        self.snapshot = Snapshot(change.revision, services, certificates)
+        holds = {} if change.whole else self.snapshot.holds
+        if change.holds or change.released:
+            holds = {name: hold for name, hold in holds.items() if name not in change.released}
+            holds.update((hold.name, hold) for hold in change.holds)
+        self.snapshot = Snapshot(change.revision, services, certificates, holds)
         if change.services:
             self._names.keep(change.services)
         if change.removed:
@@ -419,16 +454,27 @@ class Publisher:
 
     @inlineCallbacks
     def _restore(
-        self, services: tuple[Service, ...], number: int, memberships: tuple[Membership, ...] | None
+        self,
+        services: tuple[Service, ...],
+        number: int,
+        memberships: tuple[Membership, ...] | None,
+        holds: tuple[Hold, ...],
     ) -> Generator[Deferred[Any], Any, Revision]:
         if memberships is None:
             asked: Deferred[tuple[Membership, ...]] = self._names.first_servers(services)
             asked.addTimeout(NAMES_S, self._clock)
             memberships = yield asked.addErrback(self._unnamed)
-        named = {service.name: service for service in services}
+        services_by_name = {service.name: service for service in services}.values()
         certificates = tuple(self.snapshot.certificates.values())  # these come from files, which may have been read
-        revision = Revision(number, _digits(sum(map(digest, named.values())) + sum(map(digest, certificates))))
-        change = Change(revision, tuple(named.values()), memberships=memberships, whole=True, certificates=certificates)
+        revision = Revision(number, digits(sum(map(digest, services_by_name)) + sum(map(digest, certificates))))
+        change = Change(
+            revision,
+            tuple(services_by_name),
+            memberships=memberships,
+            whole=True,
+            certificates=certificates,
+            holds=holds,
+        )
         yield self._prepared(change)
         yield self._data_plane.commit(revision)
         self._in_force(change)
@@ -442,16 +488,10 @@ class Publisher:
 
     def _answer_all(self, batch: list[Caller], last: dict[str, Caller]) -> None:
         for caller in batch:
-            if any(self._has_won(caller, name, last.get(name)) for name in caller.names()):
+            if any(caller.has_won(name, last.get(name)) for name in caller.names()):
                 self._answer(caller, self.snapshot.revision)
             else:
                 self._answer(caller, Superseded("a later change of the same service came while this one waited"))
-
-    @staticmethod
-    def _has_won(caller: Caller, name: str, winner: Caller | None) -> bool:
-        if winner is None:
-            return False
-        return winner is caller or winner.wants(name) == caller.wants(name)
 
     def _refuse(self, batch: list[Caller], error: Exception) -> None:
         for caller in batch:
@@ -474,26 +514,3 @@ class Publisher:
             caller.answer.errback(result)
         else:
             caller.answer.callback(result)
-
-
-def digest(definition: Service | Certificate) -> int:
-    """
-    A service or certificate as a number of `DIGEST_BITS`: equal ones have equal numbers.
-    """
-    said: object = definition
-    if isinstance(definition, Certificate):
-        said = (definition.identity, definition.digest)
-        if definition.listed is not None:
-            said = (*said, definition.listed)
-    return int.from_bytes(blake2b(msgspec.msgpack.encode(said), digest_size=DIGEST_BITS // 8).digest(), "big")
-
-
-def _digits(total: int) -> str:
-    return f"{total % (1 << DIGEST_BITS):032x}"
-
-
-def _by_service(memberships: tuple[Membership, ...]) -> dict[str, list[Membership]]:
-    found: dict[str, list[Membership]] = {}
-    for membership in memberships:
-        found.setdefault(membership.service, []).append(membership)
-    return found

@@ -22,7 +22,7 @@ import msgspec
 
 from dfproxy.errors import JournalError
 from dfproxy.model.service import Service
-from dfproxy.model.snapshot import Change
+from dfproxy.model.snapshot import Change, Hold
 
 VERSION = 1
 """
@@ -53,9 +53,10 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
         version: of the format.
         revision: number of the revision that the change makes.
         left: lines of the same change that follow.
-        kind: `begin`, `publish`, `withdraw`, or `mark` for a change that is durable elsewhere.
+        kind: `begin`, `publish`, `withdraw`, `hold`, `release`, or `mark` for a change that is durable elsewhere.
         name: of the service.
-        service: what is published.
+        service: what is published, or what a hold keeps out.
+        of: of a hold, the revision that was gone back from.
         digest: of the revision, in the last line of a change.
         by: in the first line of a file, which dfproxy wrote it.
     """
@@ -68,6 +69,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     service: msgspec.Raw = msgspec.Raw(b"")
     digest: str = ""
     by: str = ""
+    of: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Replayed:
         lines: that count.
         by: which dfproxy began the file; empty: it has no beginning.
         live_bytes: of it, what the services in force take up.
+        holds: in force, by name.
     """
 
     services: dict[str, Service] = field(default_factory=dict)
@@ -110,6 +113,7 @@ class Replayed:
     lines: int = 0
     by: str = ""
     live_bytes: int = 0
+    holds: dict[str, Hold] = field(default_factory=dict)
 
     def report(self, line: int, reason: str) -> None:
         """
@@ -128,22 +132,26 @@ def lines_of(change: Change) -> bytes:
     A change, to be written at once.
     """
     revision = change.revision
-    left = len(change.services) + len(change.removed)
+    left = len(change.services) + len(change.removed) + len(change.holds) + len(change.released)
     if not left:
         return _line(Line(VERSION, revision.number, 0, "mark", digest=revision.digest))
     written = []
-    for name in change.removed:
+    gone = [*(("withdraw", name) for name in change.removed), *(("release", name) for name in change.released)]
+    for kind, name in gone:
         left -= 1
-        written.append(
-            _line(Line(VERSION, revision.number, left, "withdraw", name, digest="" if left else revision.digest))
-        )
+        written.append(_line(Line(VERSION, revision.number, left, kind, name, digest="" if left else revision.digest)))
+    for hold in change.holds:
+        left -= 1
+        written.append(_held(hold, revision.number, left, "" if left else revision.digest))
     for service in change.services:
         left -= 1
         written.append(_published(service, revision.number, left, "" if left else revision.digest))
     return b"".join(written)
 
 
-def base(services: tuple[Service, ...], number: int, digest: str, by: str, slice_of: int) -> Iterator[bytes]:
+def base(
+    services: tuple[Service, ...], number: int, digest: str, by: str, slice_of: int, holds: tuple[Hold, ...] = ()
+) -> Iterator[bytes]:
     """
     The beginning of a file: all that is in force.
 
@@ -153,9 +161,16 @@ def base(services: tuple[Service, ...], number: int, digest: str, by: str, slice
         digest: of the revision.
         by: which dfproxy writes.
         slice_of: services in one piece.
+        holds: all of them.
     """
-    left = len(services)
+    left = len(services) + len(holds)
     yield _line(Line(VERSION, number, left, "begin", digest="" if left else digest, by=by))
+    for start in range(0, len(holds), slice_of):
+        piece = []
+        for hold in holds[start : start + slice_of]:
+            left -= 1
+            piece.append(_held(hold, number, left, "" if left else digest))
+        yield b"".join(piece)
     for start in range(0, len(services), slice_of):
         piece = []
         for service in services[start : start + slice_of]:
@@ -167,6 +182,11 @@ def base(services: tuple[Service, ...], number: int, digest: str, by: str, slice
 def _published(service: Service, number: int, left: int, digest: str) -> bytes:
     encoded = msgspec.Raw(msgspec.json.encode(service))
     return _line(Line(VERSION, number, left, "publish", service.name, encoded, digest))
+
+
+def _held(hold: Hold, number: int, left: int, digest: str) -> bytes:
+    encoded = msgspec.Raw(msgspec.json.encode(hold.against))
+    return _line(Line(VERSION, number, left, "hold", hold.name, encoded, digest, of=hold.revision))
 
 
 def _line(line: Line) -> bytes:
@@ -289,6 +309,11 @@ class _Reading:
             elif line.kind == "withdraw":
                 self._sizes.pop(line.name, None)
                 found.services.pop(line.name, None)
+            elif line.kind == "hold":
+                self._hold(line, number, size)
+            elif line.kind == "release":
+                self._sizes.pop(f"hold {line.name}", None)
+                found.holds.pop(line.name, None)
             elif line.kind == "begin":
                 found.by = line.by
         found.lines += len(self._change)
@@ -296,6 +321,14 @@ class _Reading:
         found.digest = self._change[-1].digest
         self._change.clear()
         self._places.clear()
+
+    def _hold(self, line: Line, number: int, size: int) -> None:
+        self._sizes[f"hold {line.name}"] = size
+        try:
+            self._found.holds[line.name] = Hold(line.name, self._service(line), line.of)
+        except _Wrong as wrong:
+            self._found.holds.pop(line.name, None)
+            self._found.report(number, str(wrong))
 
     def _service(self, line: Line) -> Service:
         try:
@@ -320,7 +353,7 @@ class _Reading:
             return None
 
 
-_KINDS: Iterable[str] = frozenset(("begin", "publish", "withdraw", "mark"))
+_KINDS: Iterable[str] = frozenset(("begin", "publish", "withdraw", "hold", "release", "mark"))
 
 
 def _parsed(raw: bytes) -> Line:

@@ -15,9 +15,11 @@ from twisted.logger import Logger
 
 from dfproxy import __version__
 from dfproxy.control.journal import Journal
+from dfproxy.control.passwords import Passwords
 from dfproxy.control.records import Reader, Replayed
 from dfproxy.control.storage import Folder
 from dfproxy.errors import InvalidSettings, JournalError, Problem
+from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Change
 from dfproxy.observe.prometheus import Measure
 
@@ -50,6 +52,7 @@ class StateFolder:
         self._reactor = reactor
         self._owner = owner
         self.folder = Folder(path)
+        self._passwords = Passwords(self.in_thread)
         self._journal = Journal(self.folder, reactor, self.in_thread, f"dfproxy {__version__}", read)
 
     def in_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
@@ -101,9 +104,15 @@ class StateFolder:
 
     def record(self, change: Change) -> Deferred[None]:
         """
-        See `Journal.record`.
+        See `Journal.record`. Passwords given in plain are written as hashes.
         """
-        return self._journal.record(change)
+        return self._passwords.kept(change).addCallback(self._journal.record)
+
+    def recognise(self, pairs: list[tuple[Service, Service]]) -> Deferred[list[bool]]:
+        """
+        Which services are those that were kept, given again with plain passwords: see `Passwords.recognised`.
+        """
+        return self._passwords.recognised(pairs)
 
     def measures(self) -> Iterable[Measure]:
         """

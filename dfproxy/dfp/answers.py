@@ -139,11 +139,20 @@ def refused(
         problems: the same, for programs.
         shown: the service as it came, if it could be read.
     """
-    listed = [
-        {"Parameter": each.parameter, "Value": each.value, "Reason": each.reason, "Example": each.example}
-        for each in problems
-    ]
+    listed = [problem_object(each) for each in problems]
     return _response("NOK", message, name, shown) | {"Problems": listed}
+
+
+def problem_object(problem: Problem) -> dict[str, object]:
+    """
+    One thing that is wrong, for programs.
+    """
+    return {
+        "Parameter": problem.parameter,
+        "Value": problem.value,
+        "Reason": problem.reason,
+        "Example": problem.example,
+    }
 
 
 def removed(name: str, revision: Revision) -> dict[str, object]:
@@ -162,6 +171,17 @@ def plain(status: str, message: str, revision: Revision) -> dict[str, object]:
         message: why; may be empty.
     """
     return _response(status, message, "", None) | _revision(revision)
+
+
+def plain_short(status: str, message: str, revision: Revision) -> dict[str, object]:
+    """
+    An answer that is not about one service; DFP has none such.
+
+    Args:
+        status: `OK` or `NOK`.
+        message: why; may be empty.
+    """
+    return {"Status": status, "Message": message} | _revision(revision)
 
 
 def config(services: Iterable[Service], settings: Settings) -> dict[str, object]:

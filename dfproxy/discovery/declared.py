@@ -27,6 +27,11 @@ ENVIRONMENT = "environment"
 Origin of these services.
 """
 
+CAUSE = "start"
+"""
+What their revisions are listed under.
+"""
+
 
 class Declared:
     """
@@ -52,10 +57,12 @@ class Declared:
             Deferred: None when that is done. Never fails.
         """
         named = {name_of(pairs, ()) for pairs in self._declared}
-        present = self._publisher.snapshot.services.values()
-        gone = tuple(one.name for one in present if one.origin == ENVIRONMENT and one.name not in named)
+        snapshot = self._publisher.snapshot
+        # A hold against what is no longer declared is over: should it be declared again, that is news.
+        former = (*snapshot.services.values(), *(hold.against for hold in snapshot.holds.values()))
+        gone = tuple({one.name: None for one in former if one.origin == ENVIRONMENT and one.name not in named})
         if gone:
-            yield maybeDeferred(self._publisher.withdraw, gone, ENVIRONMENT).addErrback(
+            yield maybeDeferred(self._publisher.withdraw, gone, ENVIRONMENT, CAUSE).addErrback(
                 lambda failure: log.error("a former service stays: {reason}", reason=failure.getErrorMessage())
             )
         for pairs in self._declared:
@@ -67,8 +74,8 @@ class Declared:
         reading = self._read(pairs)
         changed: Any
         if reading.service is None:
-            changed = self._publisher.withdraw((reading.name,), ENVIRONMENT)
+            changed = self._publisher.withdraw((reading.name,), ENVIRONMENT, CAUSE)
         else:
-            changed = self._publisher.publish((replace(reading.service, origin=ENVIRONMENT),))
+            changed = self._publisher.publish((replace(reading.service, origin=ENVIRONMENT),), cause=CAUSE)
         done: Deferred[Any] = changed
         return done

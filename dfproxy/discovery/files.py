@@ -214,7 +214,7 @@ class CertificateFiles:
         Put these in force; when they are refused, each half by itself, down to the one that is at fault.
         """
         try:
-            yield self._publisher.publish((), tuple(news))
+            yield self._publisher.publish((), tuple(news), "certificates")
         except Exception as error:  # noqa: BLE001  whatever the reason, the others must come into force
             if len(news) == 1:
                 left.append(str(error) or type(error).__name__)

@@ -13,7 +13,7 @@ Source: contract 8.1 (ODDITY-37: a fetch heals a lost `remove`), 10.4; DFP `serv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from dfproxy.control.asking import Asking, Said, Unanswered
+from dfproxy.dfp.listed import pairs_of
 from dfproxy.dfp.reading import Reading
 from dfproxy.discovery.addresses import Answer, Verdict
 from dfproxy.errors import (
@@ -80,6 +81,11 @@ How long the reactor may be kept for reading a list, in seconds.
 ORIGIN = "dfp"
 """
 Listeners and calls of the API are one origin: the last one wins.
+"""
+
+CAUSE = "listener"
+"""
+What revisions of their full answers are listed under.
 """
 
 Pairs = Sequence[tuple[str, str]]
@@ -323,7 +329,7 @@ class SwarmListener:
         present = self._publisher.snapshot.services
         going = tuple(name for name in removed if name in present and self._may_go(present[name]) and name not in newer)
         if going:
-            await _done(self._publisher.withdraw(going))
+            await _done(self._publisher.withdraw(going, cause=CAUSE))
         listener.listed = frozenset(listed)
         listener.owned |= listener.listed
         present = self._publisher.snapshot.services
@@ -375,7 +381,7 @@ class SwarmListener:
         known = self._readings.get(name)
         if known is not None and known[0] == entry:
             return known[1]
-        return self._read(list(_pairs(entry)))
+        return self._read(list(pairs_of(entry)))
 
     async def _publish(self, listener: _Listener, services: tuple[Service, ...]) -> None:
         """
@@ -388,7 +394,7 @@ class SwarmListener:
         if not services:
             return
         try:
-            await _done(self._publisher.publish(services))
+            await _done(self._publisher.publish(services, cause=CAUSE))
         except NotReady:
             raise
         except (Refused, Claimed) as error:
@@ -498,7 +504,7 @@ class SwarmListener:
             log.info(
                 "withdrawn, since no listener lists them and their names are gone: {names}", names=", ".join(going)
             )
-            withdrawn = Deferred.fromCoroutine(_done(self._publisher.withdraw(tuple(going))))
+            withdrawn = Deferred.fromCoroutine(_done(self._publisher.withdraw(tuple(going), cause=CAUSE)))
             withdrawn.addErrback(lambda failure: log.failure("a service that is gone cannot be withdrawn", failure))
 
 
@@ -510,14 +516,3 @@ async def _done(change: Any) -> None:
         await change
     except Superseded:
         return
-
-
-def _pairs(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """
-    Parameters of an entry, as a query has them. A listener says everything as text; others may not.
-    """
-    for name, value in entry.items():
-        if isinstance(value, bool):
-            yield name, "true" if value else "false"
-        elif isinstance(value, str | int | float):
-            yield name, str(value)

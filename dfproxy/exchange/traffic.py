@@ -4,6 +4,7 @@ What all exchanges of one process share: reactor, limits, clocks, counters.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
@@ -15,6 +16,11 @@ from dfproxy.observe.accesslog import AccessLog
 from dfproxy.observe.clients import ClientCounts
 from dfproxy.observe.metrics import Tally
 from dfproxy.upstream.connector import Connector
+
+RECENT = 1000
+"""
+Heads of requests that a process keeps, to tell which of them a change would send elsewhere: some 1 MB.
+"""
 
 
 class Traffic:
@@ -37,6 +43,7 @@ class Traffic:
         splice: large bodies may go from socket to socket in the kernel.
         closing: answers close their connections: the process drains, or the operator wants it so (`httpclose`).
         pages: the operator's own error pages: status to head and body.
+        recent: heads of the last requests, the latest behind.
         nested: answers of our own that are being given, one from within the other.
     """
 
@@ -55,6 +62,7 @@ class Traffic:
         "pages",
         "pipes",
         "reactor",
+        "recent",
         "splice",
     )
 
@@ -81,6 +89,7 @@ class Traffic:
         self.closing = False
         self.nested = 0
         self.pages: Mapping[int, tuple[bytes, bytes]] = {}
+        self.recent: deque[object] = deque(maxlen=RECENT)
 
     def touch(self, tally: Tally) -> None:
         """

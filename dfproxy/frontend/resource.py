@@ -81,6 +81,7 @@ class ReverseProxyResource(TwistedReverseProxyResource):
         self.traffic: Traffic = traffic
         self.lookup: Lookup = lookup or _Fixed(host, port, path, traffic)
         self.answered = 0
+        self._remember = traffic.recent.append  # 0.03 us a request
 
     isLeaf = True  # every path below is ours; twisted.web leaves them in `postpath`
 
@@ -97,6 +98,7 @@ class ReverseProxyResource(TwistedReverseProxyResource):
         Returns:
             None if no route takes it.
         """
+        self._remember(request)
         backend = self.lookup(request)
         if not isinstance(backend, LiveBackend):
             return backend.exchange(self.traffic, downstream, request) if isinstance(backend, OwnAnswer) else None

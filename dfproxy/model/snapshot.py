@@ -77,6 +77,22 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """
+    What an operator went back to wins over what a source says, until the source says something else.
+
+    Attributes:
+        name: of the service.
+        against: the definition of the source that is not put in force while the hold lasts.
+        revision: number of the revision that the operator went back from.
+    """
+
+    name: str
+    against: Service
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """
     A step from one revision to the next: several services at once, all or none.
@@ -91,6 +107,8 @@ class Change:
             cannot be loaded is quarantined instead of refusing the change.
         certificates: new ones, or replacements of those of the same identity.
         removed_certificates: identities of certificates that go.
+        holds: new holds, or replacements of those of the same name.
+        released: names whose holds are over.
     """
 
     revision: Revision
@@ -101,6 +119,8 @@ class Change:
     whole: bool = False
     certificates: tuple[Certificate, ...] = ()
     removed_certificates: tuple[str, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    released: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +132,10 @@ class Snapshot:
         revision: which.
         services: by name.
         certificates: by identity.
+        holds: by name of the service, which need not be in force.
     """
 
     revision: Revision = Revision()
     services: dict[str, Service] = field(default_factory=dict)
     certificates: dict[str, Certificate] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)

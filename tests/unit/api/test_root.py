@@ -94,7 +94,7 @@ class TreeTests(SynchronousTestCase):
         How many calls are under way and how many wait is the operator's choice; one more is a 429.
         """
         self.api = Api(settings=Settings(limits=Limits(api_calls=1, api_queue=1)))
-        self.api.publisher.publish = lambda *_: Deferred()
+        self.api.publisher.publish = lambda *_, **__: Deferred()
         connections = [self.api.connect() for _ in range(3)]
         for number, connection in enumerate(connections):
             path = f"/v1/docker-flow-proxy/reconfigure?serviceName=s{number}&servicePath=/s&port=1"

@@ -14,8 +14,9 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from dfproxy.control.digests import digest
 from dfproxy.control.journal import AGAIN_S, CHANGE_BYTES, DAMAGED, GROWTH_BYTES, JOURNAL, NEW, REFUSED_BYTES, Journal
-from dfproxy.control.publisher import RECORD_S, Publisher, digest
+from dfproxy.control.publisher import RECORD_S, Publisher
 from dfproxy.errors import JournalError
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Change, Revision

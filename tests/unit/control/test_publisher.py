@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from dfproxy.control.publisher import CALLERS, NAMES_S, PREPARE_S, Publisher, digest
+from dfproxy.control.digests import digest
+from dfproxy.control.publisher import CALLERS, NAMES_S, PREPARE_S, Publisher
 from dfproxy.errors import NotReady, Overloaded, Refused, Superseded
 from dfproxy.interfaces import IDataPlane, INames, IPublisher
 from dfproxy.model.certificate import Certificate

@@ -31,10 +31,12 @@ class Picky(FakePublisher):
     Refuses what holds a certificate for `picky.test`.
     """
 
-    def publish(self, services: tuple[Service, ...], certificates: tuple[Certificate, ...] = ()) -> Deferred[Revision]:
+    def publish(
+        self, services: tuple[Service, ...], certificates: tuple[Certificate, ...] = (), cause: str = ""
+    ) -> Deferred[Revision]:
         if any("picky.test" in each.names for each in certificates):
             return fail(Refused("picky.test is refused"))
-        return super().publish(services, certificates)
+        return super().publish(services, certificates, cause)
 
 
 class FilesTests(SynchronousTestCase):

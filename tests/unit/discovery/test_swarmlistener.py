@@ -220,7 +220,7 @@ class FetchTests(ListenerCase):
         publisher = self.publisher
         publish = publisher.publish
 
-        def strict(services: tuple[Service, ...]) -> Deferred[Revision]:
+        def strict(services: tuple[Service, ...], cause: str) -> Deferred[Revision]:
             wrong = [service.name for service in services if service.name.startswith("bad")]
             return fail(Refused(f"{wrong[0]}: no such condition")) if wrong else publish(services)
 
@@ -240,7 +240,7 @@ class FetchTests(ListenerCase):
         self.successResultOf(self.publisher.publish((replace(mine, origin="environment"),)))
         publish = self.publisher.publish
 
-        def strict(services: tuple[Service, ...]) -> Deferred[Revision]:
+        def strict(services: tuple[Service, ...], cause: str) -> Deferred[Revision]:
             claimed = any(service.name == "mine" for service in services)
             return fail(Claimed("mine belongs to another origin")) if claimed else publish(services)
 
