@@ -146,5 +146,5 @@ class Reconfigure(resource.Resource):
             return Answer(400, answers.refused(reading.name, str(error), (), reading.shown))
         if reading.name in control.publisher.snapshot.holds:
             message = HELD
-        tasks = tasks_of(control, reading.service)
-        return Answer(200, answers.accepted(reading, revision) | tasks | {"Message": message})
+        told = tasks_of(control, reading.service) | ({"Warnings": list(reading.notes)} if reading.notes else {})
+        return Answer(200, answers.accepted(reading, revision) | told | {"Message": message})

@@ -27,6 +27,7 @@ from dfproxy.control.loading import Loading
 from dfproxy.control.strategies import Strategies
 from dfproxy.control.trial import Trial, trial_of, tried
 from dfproxy.errors import InvalidBalance, InvalidRoute, Refused
+from dfproxy.exchange.fronted import FRONTEND, Fronted, FrontRules
 from dfproxy.exchange.redirects import RedirectBuilder, Redirecting
 from dfproxy.exchange.statistics import Showing, StatisticsPage
 from dfproxy.exchange.steps import Tools, compile_steps
@@ -35,6 +36,7 @@ from dfproxy.frontend.secure import SecureSite
 from dfproxy.frontend.site import ProxySite
 from dfproxy.frontend.statsport import StatisticsSite
 from dfproxy.interfaces import IBalancer, IDataPlane, ILookup
+from dfproxy.model.match import Match
 from dfproxy.model.service import Balance, Destination, Route, Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Change, Membership, Revision
@@ -149,6 +151,8 @@ class LocalDataPlane:
                 self.statistics_site = StatisticsSite(site, self._page)
             else:
                 current.table = Showing(self._page, EMPTY)
+        self._front = FrontRules(settings.front_lines, self._tools) if settings.front_lines else None
+        self._front_named: dict[str, LiveBackend] = {}
         self._current = current
         self._table = EMPTY
         self._redirects = EMPTY
@@ -171,6 +175,7 @@ class LocalDataPlane:
         self.on_secure: Callable[[SSLContext], None] | None = None
         if cells is not None:
             traffic.frontend.cell = FRONTEND_CELL
+        current.table = self._fronted(current.table)
 
     # --- definitions -----------------------------------------------------------------------------------------
 
@@ -286,7 +291,7 @@ class LocalDataPlane:
         assert prepared is not None and prepared.change.revision == revision, "commit without its prepare"
         change = prepared.change
         self._table, self._redirects = prepared.table, prepared.redirects
-        self._current.table = self._lookup()
+        self._current.table = self._fronted(self._lookup())
         self._backends.update(prepared.backends)
         for backend, service, destination, balancer, steps, tls in prepared.definitions:
             backend.define(service, destination, steps, tls)
@@ -311,6 +316,8 @@ class LocalDataPlane:
             retired = self._backends.pop(key, None)
             if retired is not None:
                 retired.retire()
+        if self._front is not None and self._front.backends:
+            self._name_backends(self._front.backends)
         if prepared.certificates is not None:
             self._certificates.commit(prepared.certificates)
             if self._certificates.held and not self._is_secure:
@@ -331,6 +338,25 @@ class LocalDataPlane:
         if self._page is not None and self.statistics_site is None:
             found = Showing(self._page, found)
         return Redirecting(self._redirects, found) if self._redirects.services else found
+
+    def _name_backends(self, wanted: frozenset[str]) -> None:
+        """
+        Find those that `use_backend` lines of the frontend lead to; only where there are such lines.
+        """
+        self._front_named.clear()
+        for backend in self._backends.values():
+            if backend.destination.backend_name in wanted:
+                self._front_named[backend.destination.backend_name] = backend
+
+    def _fronted(self, table: ILookup) -> ILookup:
+        """
+        The table with the rules of the frontend before it, if there are any.
+        """
+        if self._front is None or not self._front.does_anything:
+            return table
+        destination = Destination(0, 0, Match(), "", FRONTEND)
+        backend = self._backend(Service(FRONTEND, FRONTEND, (destination,)), destination, RoundRobin())
+        return Fronted(self._front, table, backend, self._front_named)
 
     def abort(self, revision: object) -> None:
         """

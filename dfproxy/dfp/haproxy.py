@@ -13,6 +13,7 @@ import ipaddress
 import os.path
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from dfproxy.dfp.haproxyraw import led_to, raw_lines
 from dfproxy.dfp.haproxysteps import StepsText, trusting
 from dfproxy.dfp.haproxytext import Names, acl_lines, balance_lines, comment, milliseconds, word
 from dfproxy.model.certificate import Certificate
@@ -66,6 +67,7 @@ def render(
     yield _head(settings, revision, quarantined)
     yield from steps.user_lists()
     yield _frontend(settings, certificates)
+    yield from (f"    {line}\n" for line in raw_lines(settings.front_lines, "frontend"))
     backends, stems = Names(), Names()
     yield from steps.redirects(stems)
     named: dict[tuple[str, int], str] = {}
@@ -80,6 +82,8 @@ def render(
     for route in listed:
         found = () if route.service.name in quarantined else servers(*_key(route))
         yield _backend(settings, route, named[_key(route)], found, steps)
+    for missing in led_to(settings.front_lines, set(named.values())):
+        yield f"\nbackend {word(missing)}\n    # there is no such destination now: 503\n"
 
 
 _MODES = {"http-tunnel": "http-keep-alive", "forceclose": "httpclose"}
@@ -237,6 +241,8 @@ def _backend(settings: Settings, route: Route, name: str, servers: Sequence[Serv
             lines.append(f"server {called} {address}{weight}{secured}{announced}{steps.cookie(route, server, number)}")
     if not servers:
         lines.append("# no servers: 503")
+    if destination.steps is not None:
+        lines += raw_lines(destination.steps.raw, "backend")
     return "\n".join(line if line.startswith("backend") or not line else f"    {line}" for line in lines) + "\n"
 
 

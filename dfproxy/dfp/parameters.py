@@ -74,6 +74,7 @@ class Parameter:
         last_wins: the last of repeated values counts, not the first. DFP has two readers, and they differ.
         secret: its value is never shown or echoed.
         lines: may hold line breaks.
+        quiet: a refusal does not repeat its value, which may hold passwords; it is shown where parameters are.
         key: its name in JSON answers where that is not the name with a capital letter.
         example: a right value, shown to who gave a wrong one.
     """
@@ -92,6 +93,7 @@ class Parameter:
     last_wins: bool = False
     secret: bool = False
     lines: bool = False
+    quiet: bool = False
     key: str = ""
     example: str = ""
 
@@ -286,10 +288,14 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "backendExtra",
         "service",
         "text",
-        "HAProxy directives at the end of the backends.",
+        "Lines of HAProxy configuration, which run after everything that other parameters do; docs/rawtext.md says "
+        "which there are.",
+        source="DFP; HAProxy `acl`, `http-request`, `http-response`, ...",
         limit_chars=LIST_CHARS,
-        supported=False,
+        modes=HTTP,
         last_wins=True,
+        lines=True,
+        quiet=True,
     ),
     Parameter(
         "checkResolvers",
@@ -421,7 +427,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "templateFePath",
         "service",
         "text",
-        "Template of frontend directives.",
+        "Refused: HAProxy templates are not rendered here (docs/rawtext.md).",
         supported=False,
         last_wins=True,
         example="/templates/frontend.tmpl",

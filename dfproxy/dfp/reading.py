@@ -27,6 +27,7 @@ class Reading:
         distribute: the call is to be sent on to every replica.
         certificate: what it brings with it: name of the file, and PEM, not looked at; None: nothing. Of the service's
             parameters only its digest is kept, after `DIGEST`.
+        notes: what of it has no effect, and why.
     """
 
     name: str
@@ -35,3 +36,4 @@ class Reading:
     shown: dict[str, object]
     distribute: bool
     certificate: tuple[str, bytes] | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()

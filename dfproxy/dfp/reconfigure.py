@@ -23,10 +23,12 @@ from dfproxy.dfp.endpoints import MAX_WEIGHT, endpoint, is_host
 from dfproxy.dfp.given import Given, Value, flag, integer, items
 from dfproxy.dfp.parameters import BY_LOWER_NAME, BY_NAME, LIST_ITEMS, Parameter
 from dfproxy.dfp.pathtype import path_criterion, path_patterns
+from dfproxy.dfp.rawtext import RawText, read_raw
 from dfproxy.dfp.reading import DIGEST, Reading
 from dfproxy.dfp.servertls import announce, server_tls
 from dfproxy.dfp.steps import StepsReader
 from dfproxy.errors import InvalidBalance, InvalidRoute, InvalidService, Problem
+from dfproxy.expressions.subject import Surroundings
 from dfproxy.model.match import Condition, HostPattern, Match, PathPattern
 from dfproxy.model.service import HTTPS_INDEX, Balance, Destination, Endpoint, Service
 from dfproxy.model.settings import Settings
@@ -128,6 +130,7 @@ class _Reader:
             self.check(row, value)
         name = self.name("serviceName")
         order_name = self.name("aclName") or name
+        self.raw = self.raw_text()
         steps = StepsReader(self, name)
         destinations = self.destinations(name, order_name, steps)
         balance = self.balance()
@@ -139,7 +142,7 @@ class _Reader:
         shown = answers.service_object(given, self.settings)
         if withdraws:
             return Reading(name, None, True, shown, given.flag("distribute"))
-        return Reading(name, service, False, shown, given.flag("distribute"), certificate)
+        return Reading(name, service, False, shown, given.flag("distribute"), certificate, self.notes())
 
     def refuse(self, withdraws: bool) -> None:
         """
@@ -263,6 +266,8 @@ class _Reader:
 
     def balance(self) -> Balance:
         text = self.text("balance")
+        if self.raw.balance is not None:
+            return self.raw.balance
         if not text:
             return self.settings.balance
         try:
@@ -270,6 +275,24 @@ class _Reader:
         except InvalidBalance as error:
             self.problem("balance", 0, str(error))
             return self.settings.balance
+
+    def notes(self) -> tuple[str, ...]:
+        """
+        What of the parameters has no effect, and why.
+        """
+        return tuple(f"backendExtra: {note}" for note in self.raw.notes)
+
+    def raw_text(self) -> RawText:
+        """
+        `backendExtra`, which says more than parameters can.
+        """
+        settings = self.settings
+        surroundings = Surroundings(dict(settings.environment))
+        text = self.text("backendExtra")
+        found = read_raw(text, "backend", surroundings, self.parse_balance, settings.errorfiles_dir)
+        for problem in found.problems:
+            self.problem("backendExtra", 0, problem)
+        return found
 
     # --- a destination ---
 
@@ -308,8 +331,8 @@ class _Reader:
             host,
             f"{order_name}-be{port}_{index}",
             endpoints,
-            self.seconds("timeoutServer", index),
-            self.seconds("timeoutTunnel", index),
+            self.raw.times_s.get("timeout server", self.seconds("timeoutServer", index)),
+            self.raw.times_s.get("timeout tunnel", self.seconds("timeoutTunnel", index)),
             tls=server_tls(self, index, host) if self.modes[index] == "http" else None,
             announce=announce(self, index),
         )
@@ -521,7 +544,7 @@ def _echo(row: Parameter, value: Value | None) -> str:
     """
     What a refusal repeats of a value: a beginning, no secret, and nothing that is no text.
     """
-    if value is None or row.secret:
+    if value is None or row.secret or row.quiet:
         return ""
     text = value.text.encode("utf-8", "replace").decode()
     return text if len(text) <= ECHOED_CHARS else text[:ECHOED_CHARS] + "..."

@@ -16,10 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from dfproxy.dfp.options import BY_NAME, OPTIONS, Option, markdown
+from dfproxy.dfp.rawtext import RawText, read_raw
 from dfproxy.dfp.steps import compressed
 from dfproxy.dfp.users import global_users, wrong_hash
-from dfproxy.errors import InvalidSettings, Problem
+from dfproxy.errors import InvalidBalance, InvalidSettings, Problem
+from dfproxy.expressions.subject import Surroundings
 from dfproxy.model.listener import Listener
+from dfproxy.model.service import Balance
 from dfproxy.model.settings import AccessLines, Limits, Settings, Statistics, Tls
 from dfproxy.model.steps import User
 
@@ -97,9 +100,43 @@ def read_settings(
             _parse(given, chosen, problems)
     settings = _assemble(chosen, environment, max(1, cpus), is_root, problems)
     settings = replace(settings, user_lists=_user_lists(secrets), environment=_askable(environment))
+    settings = _with_front(settings, chosen.get("extra-frontend", ""), problems)
     if problems:
         raise InvalidSettings(tuple(problems))
     return settings
+
+
+def _with_front(settings: Settings, text: str, problems: list[Problem]) -> Settings:
+    """
+    What the lines for every request say; each that is refused is a problem of its own.
+    """
+    raw = front_text(text, settings)
+    problems += [Problem("EXTRA_FRONTEND", "", reason) for reason in raw.problems]
+    limits: dict[str, Any] = {
+        name: raw.times_s[directive]
+        for directive, name in (
+            ("timeout client", "client_timeout_s"),
+            ("timeout http-request", "head_timeout_s"),
+            ("timeout http-keep-alive", "keep_alive_timeout_s"),
+        )
+        if directive in raw.times_s
+    }
+    found = replace(settings.limits, **limits)
+    if raw.connections is not None:
+        found = replace(found, client_connections=raw.connections)
+    return replace(settings, front_lines=tuple(raw.lines), limits=found)
+
+
+def front_text(text: str, settings: Settings) -> RawText:
+    """
+    `EXTRA_FRONTEND`, read.
+    """
+
+    def no_balance(text: str) -> Balance:
+        raise InvalidBalance("a frontend does not balance")
+
+    surroundings = Surroundings(dict(settings.environment))
+    return read_raw(text, "frontend", surroundings, no_balance, settings.errorfiles_dir)
 
 
 def deferred(
@@ -115,6 +152,10 @@ def deferred(
         given = _given(option, options, environment, secrets) if option.later else None
         if given is not None and not _is_default(given):
             found.append(f"{given.spelled}: {option.later} ({option.help})")
+    front = _given(BY_NAME["extra-frontend"], options, environment, secrets)
+    if front is not None:
+        raw = front_text(front.texts[0], Settings(environment=_askable(environment)))
+        found += [f"{front.spelled}: {note}" for note in raw.notes]
     user, password = (
         _given(option, options, environment, secrets)
         for option in options_of(environment)

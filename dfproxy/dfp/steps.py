@@ -13,6 +13,7 @@ from typing import Protocol
 from dfproxy.dfp.criteria import words
 from dfproxy.dfp.domains import host_patterns
 from dfproxy.dfp.given import Given
+from dfproxy.dfp.rawtext import RawText
 from dfproxy.dfp.users import MOST_USERS, service_users, wrong_hash
 from dfproxy.expressions.converters import substitution
 from dfproxy.expressions.fetches import Phase
@@ -85,6 +86,7 @@ class Reader(Protocol):
     given: Given
     settings: Settings
     separator: str
+    raw: RawText
 
     def text(self, name: str, index: int = 0) -> str:
         """
@@ -151,10 +153,11 @@ class StepsReader:
             denies_plain=given.flag("denyHttp", index) and not https,
             access=None if given.flag("ignoreAuthorization", index) else self._access,
             response_headers=self._response_headers,
-            closes_server=self._closes_server,
+            closes_server=self._closes_server or reader.raw.closes_server,
             sticky=sticky,
             sticky_by_address=bool(sticky) and self._sticky_by_address,
             compression=self._compression,
+            raw=tuple(reader.raw.lines),
         )
         return None if found == Steps() else found
 

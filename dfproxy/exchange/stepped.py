@@ -87,9 +87,9 @@ class OwnAnswer:
 
     __slots__ = ()
 
-    def exchange(self, traffic: Traffic, downstream: Downstream, request: RequestHead) -> Exchange:
+    def exchange(self, traffic: Traffic, downstream: Downstream, request: RequestHead) -> Exchange | None:
         """
-        The exchange that does so, not begun yet.
+        The exchange that does so, not begun yet; None if it finds no route.
         """
         raise NotImplementedError  # each has its own
 
@@ -207,9 +207,22 @@ class Stepped(Local):
         forwarded: what the client's side adds to each request behind the rules, but the rules have seen already.
         verdict: whether the client is admitted, if that takes time; None: it is.
         cookie: value of the cookie by which the client is kept at its server; empty: it has none.
+        held: what is said instead of asking a server, once the client is admitted; None: a server is asked.
+        after: rules about answers behind the route's own; None: there are none.
     """
 
-    __slots__ = ("_body", "_cookie", "_forwarded", "_single", "_steps", "_subject", "_target", "_verdict")
+    __slots__ = (
+        "_after",
+        "_body",
+        "_cookie",
+        "_forwarded",
+        "_held",
+        "_single",
+        "_steps",
+        "_subject",
+        "_target",
+        "_verdict",
+    )
 
     def __init__(
         self,
@@ -223,6 +236,8 @@ class Stepped(Local):
         forwarded: bytes,
         verdict: Deferred[bool] | None,
         cookie: bytes = b"",
+        held: Said | None = None,
+        after: Callable[[ResponseHead, Subject], None] | None = None,
     ) -> None:
         Exchange.__init__(self, traffic, downstream, request, backend)
         self._steps = steps
@@ -231,6 +246,8 @@ class Stepped(Local):
         self._forwarded = forwarded
         self._verdict = verdict
         self._cookie = cookie
+        self._held = held
+        self._after = after
         self._single: ServerConnection | None = None
         self._body: Compressing | None = None
 
@@ -256,7 +273,9 @@ class Stepped(Local):
         self._verdict = None
         if self.over:
             return
-        if admitted:
+        if admitted and self._held is not None:
+            self._say(self._held)
+        elif admitted:
             self._attempt()
         else:
             self._say(self._steps.denied or Said.refusal(NO_SERVER))
@@ -273,6 +292,9 @@ class Stepped(Local):
         if steps.response is not None:
             self._subject.server = self.server
             steps.response(head, self._subject)
+        if self._after is not None:
+            self._subject.server = self.server
+            self._after(head, self._subject)
         if steps.stickiness is not None and self.server is not None:
             steps.stickiness.give(head, self.server, self._cookie)
         if ended:

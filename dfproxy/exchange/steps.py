@@ -19,13 +19,16 @@ from twisted.internet.defer import Deferred
 
 from dfproxy.errors import InvalidRoute
 from dfproxy.exchange.compression import Compressor
+from dfproxy.exchange.directives import compile_answer, compile_request, in_turn
 from dfproxy.exchange.downstream import Downstream
+from dfproxy.exchange.editing import append, replace, set_path
 from dfproxy.exchange.exchange import Exchange
 from dfproxy.exchange.passwords import Busy, Gate, Verifier
 from dfproxy.exchange.stepped import Answered, Said, Stepped
 from dfproxy.exchange.stickiness import Picking, Stickiness, picking
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.expressions.converters import TooLong, substitution
+from dfproxy.expressions.directives import read_all
 from dfproxy.expressions.fetches import Phase
 from dfproxy.expressions.rules import CompiledRule, compile_rule
 from dfproxy.expressions.subject import Subject, Surroundings
@@ -103,8 +106,9 @@ class RouteSteps:
     """
 
     __slots__ = (
-        "_backend",
         "_gate",
+        "_last",
+        "_redirects",
         "_request",
         "closes_server",
         "compressor",
@@ -115,10 +119,13 @@ class RouteSteps:
     )
 
     def __init__(self, steps: Steps, backend: str, tools: Tools) -> None:
-        self._backend = backend
         try:
             self._request = tuple(_request_steps(steps, tools.surroundings))
             self.response = _answer_rules(steps.response_headers, tools.surroundings)
+            raw = read_all(steps.raw, tools.surroundings)
+            self._last = compile_request(raw.request)
+            self._redirects = compile_request(raw.redirects)
+            self.response = in_turn(self.response, compile_answer(raw.answer))
         except InvalidExpression as error:
             raise InvalidRoute(str(error)) from error
         self._gate = Gate(steps.access, tools.verifier) if steps.access is not None else None
@@ -126,7 +133,7 @@ class RouteSteps:
         self.closes_server = steps.closes_server
         self.compressor = Compressor(steps.compression) if steps.compression is not None else None
         self.stickiness = Stickiness(steps) if steps.sticky else None
-        rest = (self.response, self._gate, self.compressor, self.stickiness)
+        rest = (self.response, self._gate, self.compressor, self.stickiness, self._last, self._redirects)
         self.does_anything = bool(self._request) or self.closes_server or any(part is not None for part in rest)
 
     def picking(self, pick: Picking) -> Picking:
@@ -136,18 +143,31 @@ class RouteSteps:
         return pick if self.stickiness is None else picking(pick)
 
     def exchange(
-        self, traffic: Traffic, downstream: Downstream, request: RequestHead, backend: LiveBackend
+        self,
+        traffic: Traffic,
+        downstream: Downstream,
+        request: RequestHead,
+        backend: LiveBackend,
+        before: Before | None = None,
     ) -> Exchange:
         """
         The exchange of a request: with a server, or answered here. The head is changed in place.
+
+        Args:
+            before: what rules before the choice of a route have left; None: there are none.
         """
-        subject = Subject(request, self._backend, downstream)
         original = request.target
+        if before is None:
+            subject = Subject(request, backend.destination.backend_name, downstream)
+        else:
+            subject, original = before.subject, before.target
+            subject.backend = backend.destination.backend_name
         tls = tls_of(request)
         if tls is not None:
-            _append(request, FORWARDED_PROTO)
+            append(request, FORWARDED_PROTO)
         gate = self._gate
         admitted: bool | Deferred[bool] = True
+        held: Said | None = None
         try:
             if gate is not None:
                 authorization = first(request.section, b"authorization")
@@ -158,7 +178,9 @@ class RouteSteps:
                     return Answered(traffic, downstream, request, backend, said)
             if gate is not None:
                 admitted = gate.admits(authorization)
-                _replace(request, b"authorization", b"")
+                replace(request, b"authorization", b"")
+            if admitted is not False:
+                held = self._said_last(request, subject)
         except TooLong:
             return Answered(traffic, downstream, request, backend, _TOO_LONG)
         except Busy:
@@ -167,6 +189,9 @@ class RouteSteps:
             assert self.denied is not None
             request.target = original
             return Answered(traffic, downstream, request, backend, self.denied)
+        if held is not None and admitted is True:
+            request.target = original
+            return Answered(traffic, downstream, request, backend, held)
         cookie = b""
         if self.stickiness is not None:
             cookie = self.stickiness.take(request)
@@ -184,7 +209,38 @@ class RouteSteps:
             FORWARDED_PROTO if tls is not None else b"",
             admitted if isinstance(admitted, Deferred) else None,
             cookie,
+            held,
+            None if before is None else before.answer,
         )
+
+    def _said_last(self, request: RequestHead, subject: Subject) -> Said | None:
+        """
+        What the lines behind all other steps say: for who is admitted.
+        """
+        said = None
+        if self._last is not None:
+            said = self._last(request, subject)
+        if said is None and self._redirects is not None:
+            said = self._redirects(request, subject)
+        return said
+
+
+class Before:
+    """
+    What rules before the choice of a route have left.
+
+    Attributes:
+        subject: with its variables.
+        target: as the client sent it.
+        answer: their rules about answers; None: there are none.
+    """
+
+    __slots__ = ("answer", "subject", "target")
+
+    def __init__(self, subject: Subject, target: bytes, answer: Callable[[ResponseHead, Subject], None] | None) -> None:
+        self.subject = subject
+        self.target = target
+        self.answer = answer
 
 
 _TOO_LONG = Said.refusal(TARGET_TOO_LONG)
@@ -276,9 +332,9 @@ def _header_step(rule: HeaderRule, surroundings: Surroundings) -> Step:
             return
         made = b"" if removes else line if isinstance(value, bytes) else b"%b: %b\r\n" % (name, value(subject))
         if keeps:
-            _append(request, made)
+            append(request, made)
         else:
-            _replace(request, lowered, made)
+            replace(request, lowered, made)
 
     return step
 
@@ -288,24 +344,6 @@ def _compiled(rule: HeaderRule, phase: Phase, surroundings: Surroundings) -> Com
         return compile_rule(rule.action, rule.text, phase, surroundings)
     except InvalidExpression as error:
         raise InvalidExpression(f"{rule.text[:60]}: {error}") from error
-
-
-def _append(request: RequestHead, line: bytes) -> None:
-    """
-    A further field line, both for the server and for expressions.
-    """
-    section, kept = request.section, request.kept
-    request.kept = kept + line
-    request.section = request.kept if section is kept else section + line
-
-
-def _replace(request: RequestHead, name: bytes, line: bytes) -> None:
-    """
-    This line, or none, instead of all fields of a name.
-    """
-    section, kept = request.section, request.kept
-    request.kept = without(kept, name) + line
-    request.section = request.kept if section is kept else without(section, name) + line
 
 
 def _rewrite_step(rewrites: tuple[Rewrite, ...]) -> Step:
@@ -325,23 +363,9 @@ def _rewrite_step(rewrites: tuple[Rewrite, ...]) -> Step:
         for substitute in substitutions:
             new = substitute(new)
         if new is not path and new != path:
-            start, mark, query = request.target.partition(b"?")
-            authority = start[: len(start) - len(path)] if start.endswith(path) else b""
-            request.path = new = _as_path(new)
-            request.target = b"%b%b%b%b" % (authority, new, mark, query)
+            set_path(request, new)
 
     return step
-
-
-def _as_path(path: bytes) -> bytes:
-    """
-    What a rewrite made, fit for a request line: it begins with a slash, and what would end it is encoded.
-    """
-    for character, encoded in ((b" ", b"%20"), (b"#", b"%23")):
-        path = path.replace(character, encoded)
-    if any(byte < 33 or byte > 126 for byte in path):
-        path = b"".join(b"%%%02X" % byte if byte < 33 or byte > 126 else bytes([byte]) for byte in path)
-    return path if path[:1] == b"/" else b"/" + path
 
 
 def _answer_rules(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 
 from dfproxy.expressions.converters import CONVERTERS, TooLong
@@ -62,11 +62,12 @@ def compile_condition(words: Sequence[str], phase: Phase, surroundings: Surround
     """
     negated = words[0] == "unless"
     alternatives: list[list[Holds]] = [[]]
-    for item in _items(words[1:]):
+    for item in _items(words[1:], surroundings.acls):
         if item is None:
             alternatives.append([])
         else:
-            alternatives[-1].append(_test(item, phase, surroundings))
+            make = _named if item.named else _test
+            alternatives[-1].append(make(item, phase, surroundings))
     if not all(alternatives):
         raise InvalidExpression(f"a test is missing in the condition after {words[0]!r}")
     if sum(map(len, alternatives)) > MOST_TESTS:
@@ -87,15 +88,29 @@ def compile_condition(words: Sequence[str], phase: Phase, surroundings: Surround
 
 class _Item:
     """
-    One test: its words, and whether it must not hold.
+    One test: its words, and whether it must not hold. One with a name has the words of its alternatives.
     """
 
-    def __init__(self, words: list[str], negated: bool) -> None:
+    def __init__(self, words: list[str], negated: bool, named: tuple[tuple[str, ...], ...] = ()) -> None:
         self.words = words
         self.negated = negated
+        self.named = named
 
 
-def _items(words: Sequence[str]) -> list[_Item | None]:
+def _named(item: _Item, phase: Phase, surroundings: Surroundings) -> Holds:
+    """
+    A test with a name: any of its lines.
+    """
+    tests = tuple(_test(_Item(list(words), False), phase, surroundings) for words in item.named)
+    negated = item.negated
+
+    def holds(subject: Subject) -> bool:
+        return any(test(subject) for test in tests) is not negated
+
+    return holds
+
+
+def _items(words: Sequence[str], acls: Mapping[str, tuple[tuple[str, ...], ...]]) -> list[_Item | None]:
     """
     Tests in their order; None is an `or`.
     """
@@ -120,6 +135,9 @@ def _items(words: Sequence[str]) -> list[_Item | None]:
                 raise InvalidExpression("a brace { is not closed; blanks belong around it: { path_beg /x }") from None
             found.append(_Item(list(words[place:end]), negated))
             negated, place = False, end + 1
+        elif word in acls:
+            found.append(_Item([], negated, acls[word]))
+            negated = False
         elif word in PREDEFINED:
             found.append(_Item(PREDEFINED[word].split(), negated))
             negated = False

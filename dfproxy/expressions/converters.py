@@ -66,7 +66,7 @@ def substitution(search: str, replacement: str, flags: str = "") -> Callable[[by
     if set(flags) - set("ig"):
         raise InvalidExpression(f"flags are i and g, not {flags[:10]!r}")
     found = bounded(search, "i" in flags)
-    make = _template(replacement.encode(), found)
+    make = template(replacement.encode(), found)
     pattern, longest, count = found.pattern, found.longest_bytes, 0 if "g" in flags else 1
 
     def substitute(text: bytes) -> bytes:
@@ -77,7 +77,17 @@ def substitution(search: str, replacement: str, flags: str = "") -> Callable[[by
     return substitute
 
 
-def _template(replacement: bytes, found: Bounded) -> Callable[[re.Match[bytes]], bytes]:
+def template(replacement: bytes, found: Bounded) -> Callable[[re.Match[bytes]], bytes]:
+    """
+    What a match is replaced with.
+
+    Args:
+        replacement: `\\0` to `\\9` are what was found and its groups; `\\` before anything else is that.
+        found: what is searched for.
+
+    Raises:
+        InvalidExpression: a reference to a group that there is not.
+    """
     pieces: list[bytes | int] = []
     place = 0
     for match in _REFERENCE.finditer(replacement):

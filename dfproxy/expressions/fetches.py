@@ -10,6 +10,7 @@ Source: HAProxy manual 7.3.2 to 7.3.6; those that DFP's manual, tests and users 
 from __future__ import annotations
 
 import base64
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -235,6 +236,60 @@ def _number(text: str) -> int:
         raise InvalidExpression(f"{text[:40]!r} is no number") from None
 
 
+_VARIABLE_NAME = re.compile(r"(txn|req|res)\.[A-Za-z0-9_.]{1,64}", re.ASCII)
+
+
+def variable_name(text: str) -> bytes:
+    """
+    The name of a variable, as `set-var` and `var` have it. Each lives as long as the request and its answer.
+
+    Raises:
+        InvalidExpression: it is none, or one of the connection or the process, which there are not.
+    """
+    if not _VARIABLE_NAME.fullmatch(text):
+        raise InvalidExpression("a variable is called txn.NAME, req.NAME or res.NAME")
+    return text.encode()
+
+
+def _variable(arguments: tuple[str, ...], surroundings: Surroundings) -> Fetching:
+    name = variable_name(arguments[0]).decode()
+    return lambda subject: None if subject.variables is None else subject.variables.get(name)
+
+
+def _parameters(arguments: tuple[str, ...]) -> Several:
+    name = arguments[0].encode()
+
+    def values(subject: Subject) -> list[bytes]:
+        query = _query(subject)
+        if not isinstance(query, bytes):
+            return []
+        pairs = (pair.partition(b"=") for pair in query.split(b"&"))
+        return [value for found, equals, value in pairs if equals and found == name]
+
+    return values
+
+
+def _parameter(arguments: tuple[str, ...], surroundings: Surroundings) -> Fetching:
+    every = _parameters(arguments)
+
+    def fetch(subject: Subject) -> Found:
+        values = every(subject)
+        return values[0] if values else None
+
+    return fetch
+
+
+def _count(arguments: tuple[str, ...], surroundings: Surroundings) -> Fetching:
+    every = _request_values(arguments[0].lower().encode())
+    return lambda subject: len(parts(every(subject)))
+
+
+def _path_and_query(subject: Subject) -> Found:
+    path: bytes = subject.request.path
+    query = _query(subject)
+    return path + b"?" + query if isinstance(query, bytes) else path or None
+
+
 def _nothing(arguments: tuple[str, ...], surroundings: Surroundings) -> Fetching:
     return lambda subject: None
 
@@ -277,6 +332,12 @@ FETCHES: dict[str, Fetch] = {
     "req.fhdr": _field(_request_values, whole=True),
     "cook": Fetch("text", "request", _cookie, 1, 1),
     "req.cook": Fetch("text", "request", _cookie, 1, 1),
+    "urlp": Fetch("text", "request", _parameter, 1, 1, _parameters),
+    "url_param": Fetch("text", "request", _parameter, 1, 1, _parameters),
+    "hdr_cnt": Fetch("number", "request", _count, 1, 1),
+    "req.hdr_cnt": Fetch("number", "request", _count, 1, 1),
+    "pathq": Fetch("text", "request", _plain(_path_and_query)),
+    "var": Fetch("text", "both", _variable, 1, 1),
     "res.hdr": _field(_answer_values, whole=False),
     "res.fhdr": _field(_answer_values, whole=True),
     "status": Fetch("number", "answer", _plain(lambda s: s.answer.status if s.answer is not None else None)),
@@ -289,7 +350,7 @@ Name to row.
 
 SUFFIXED = {
     f"{base}_{method}": (base, method)
-    for base in ("path", "url", "base", "hdr")
+    for base in ("path", "url", "base", "hdr", "cook", "urlp")
     for method in ("beg", "end", "sub", "dir", "dom", "len", "reg")
 }
 """

@@ -64,10 +64,16 @@ def compile_format(text: str, phase: Phase, surroundings: Surroundings) -> Rende
 
     def render(subject: Subject) -> bytes:
         value = b"".join([piece if isinstance(piece, bytes) else piece(subject) for piece in kept])
-        # whatever was fetched: a line break must never become a header of its own
-        return _UNPRINTABLE.sub(b"?", value[:LONGEST_VALUE_BYTES]).strip(b" \t")
+        return unprintable(value[:LONGEST_VALUE_BYTES]).strip(b" \t")
 
     return render
+
+
+def unprintable(value: bytes) -> bytes:
+    """
+    A value without control characters, whatever was fetched: a line break must never become a header of its own.
+    """
+    return _UNPRINTABLE.sub(b"?", value)
 
 
 def compile_sample(sample: Sample, phase: Phase, surroundings: Surroundings) -> tuple[Fetching, Kind]:

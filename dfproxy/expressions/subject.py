@@ -41,9 +41,10 @@ class Subject:
         client: the client's side; its transport knows what the client connected to.
         answer: the head of the answer; None: there is none yet.
         server: who answers; None: not chosen yet.
+        variables: what `set-var` has set, by name; None: nothing yet.
     """
 
-    __slots__ = ("answer", "backend", "client", "request", "server")
+    __slots__ = ("answer", "backend", "client", "request", "server", "variables")
 
     def __init__(self, request: IRequest, backend: str, client: object = None) -> None:
         self.request = request
@@ -51,6 +52,7 @@ class Subject:
         self.client = client
         self.answer: Answer | None = None
         self.server: Server | None = None
+        self.variables: dict[str, bytes | int | bool] | None = None
 
     @property
     def local_address(self) -> str:
@@ -72,6 +74,7 @@ class Surroundings:
         process: number of this process, for `%pid`.
         now: seconds since 1970.
         random: for `uuid()` and `rand(N)`.
+        acls: tests that have a name: for each the words of its alternatives.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -79,3 +82,4 @@ class Surroundings:
     process: int = 0
     now: Callable[[], float] = lambda: 0.0
     random: Random = field(default_factory=Random)
+    acls: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)

@@ -198,6 +198,7 @@ class Settings:
         connection_mode: when connections are kept, in HAProxy's words; a service may only be stricter.
         compression: of services that say nothing of it; None: none.
         users: who may use services without users of their own; empty: everybody.
+        front_lines: lines of HAProxy configuration that run for every request (`dfproxy.expressions.directives`).
         user_lists: text of each secret `dfp_users_<name>`, by that name.
         environment: variables that header rules may ask for.
         statistics: the statistics page; None: there is none.
@@ -240,6 +241,7 @@ class Settings:
     connection_mode: str = "http-keep-alive"
     compression: Compression | None = None
     users: tuple[User, ...] = ()
+    front_lines: tuple[str, ...] = field(default=(), repr=False)
     user_lists: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
     statistics: Statistics | None = None

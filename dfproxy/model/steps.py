@@ -151,6 +151,7 @@ class Steps:
         sticky: name of the cookie that keeps a client at its server; empty: none.
         sticky_by_address: its value is a digest of the server's address, not its place.
         compression: None: none.
+        raw: lines of HAProxy configuration that run after all others (`dfproxy.expressions.directives`).
     """
 
     redirects: tuple[Redirect, ...] = ()
@@ -169,6 +170,7 @@ class Steps:
     sticky: str = ""
     sticky_by_address: bool = False
     compression: Compression | None = None
+    raw: tuple[str, ...] = ()
 
 
 def cookie_name(sticky: str) -> str:
