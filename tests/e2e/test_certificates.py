@@ -92,7 +92,7 @@ class SwapTests(TlsCase):
         self.assertEqual(self.proxy.call("reload")[0], 200)
         self.assertEqual(self.proxy.metrics()["dfproxy_certificates"], 1001)
         each = (self.proxy.rss_bytes() - before) / 1000 / self.workers
-        print(f"1,000 certificates: {each / 1000:.0f} KB each and worker")
+        print(f"1,000 certificates: {each / 1000:.0f} KB each and worker")  # noqa: T201  the figure is read
         self.assertLess(each, 60_000)
         for number in (0, 500, 999):
             self.assertEqual(self.tls.shown(f"n{number}.test"), f"n{number}.test")

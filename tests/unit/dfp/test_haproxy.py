@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dfproxy.dfp.haproxy import render
 from dfproxy.dfp.reconfigure import read
 from dfproxy.errors import InvalidService
-from dfproxy.model.certificate import Certificate, Source
+from dfproxy.model.certificate import Certificate, Listed, Source
 from dfproxy.model.listener import Listener
 from dfproxy.model.service import Balance, Route
 from dfproxy.model.settings import Limits, Settings, Tls
@@ -104,6 +104,17 @@ class TextTests(SynchronousTestCase):
             found = text(routes(f"serviceName=s&servicePath=/&port=1&{query}"), None, chosen)
             self.assertIn(f"    server s 127.0.0.1:80 {wanted}", found.splitlines())
             self.assertEqual("HAProxy cannot verify" in found, "10.0.0.1" in query)
+
+    def test_announced(self) -> None:
+        """
+        Servers that are told whose connection it is, with TLS as well.
+        """
+        for query, wanted in (
+            ("sendProxy=v1", "send-proxy"),
+            ("sendProxy=v2&sslVerifyNone=true", "ssl verify none send-proxy-v2"),
+        ):
+            found = text(routes(f"serviceName=s&servicePath=/&port=1&{query}"))
+            self.assertIn(f"    server s 127.0.0.1:80 {wanted}", found.splitlines())
 
     def test_names_like_dfp(self) -> None:
         """
@@ -266,6 +277,15 @@ class TlsTests(SynchronousTestCase):
         line = self.bind(replace(SETTINGS, certs_dir="/certs"), *many, certificate("cert-a", "secret"))
         self.assertIn(" ssl crt /certs/0.pem crt /certs crt /run/secrets/cert-a alpn h2,http/1.1 ", line)
 
+    def test_list(self) -> None:
+        """
+        A list is named instead of certificates, once it names one that is there.
+        """
+        settings = replace(SETTINGS, tls=Tls(crt_list="/cfg/my list"))
+        outside = replace(certificate("/x/a.pem", "list"), listed=(Listed(1),))
+        self.assertIn(" ssl crt-list /cfg/my\\ list alpn ", self.bind(settings, certificate("b.pem"), outside))
+        self.assertIn(" ssl crt /certs/b.pem alpn ", self.bind(settings, certificate("b.pem")))
+
     def test_options(self) -> None:
         """
         What the operator chose stands there in HAProxy's words.
@@ -327,12 +347,17 @@ class HAProxyTests(SynchronousTestCase):
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         (folder / "a.pem").write_bytes(known("demo.test").bundle)
+        (folder / "list").write_text(f"{folder}/a.pem [alpn h2] *.demo.test !x.demo.test\n")
         settings = replace(SETTINGS, certs_dir=str(folder), http2=False, tls=Tls(tickets=False))
-        certificates = [certificate("a.pem")]
+        listeners = (Listener("", 18443, tls=True, options=("accept-proxy",)), Listener("::1", 18444, tls=True))
+        asking = Tls(ca_file=f"{folder}/a.pem", crt_list=f"{folder}/list", ciphers="ECDHE+AESGCM", strict_sni=True)
+        further = replace(settings, listeners=listeners, tls=asking, http2=True)
+        certificates = [replace(certificate("a.pem"), listed=(Listed(1),))]
         found = routes(
             f"{GO_DEMO}&sslVerifyNone=true",
             "serviceName=s&servicePath=/&port=1&backendTls=true&backendCa=a.pem&backendCertificate=a.pem",
-            "serviceName=t&servicePath=/&port=1&backendTls=true&backendServerName=10.0.0.1",
+            "serviceName=t&servicePath=/&port=1&backendTls=true&backendServerName=10.0.0.1&sendProxy=v2",
+            "serviceName=u&servicePath=/&port=1&sendProxy=v1",
         )
-        pieces = render(settings, found, None, servers, Revision(), certificates=certificates)
-        self.check("".join(pieces))
+        for chosen in (settings, further):
+            self.check("".join(render(chosen, found, None, servers, Revision(), certificates=certificates)))

@@ -54,3 +54,19 @@ class ServerTlsTests(SynchronousTestCase):
         self.assertRaises(InvalidService, reading, f"{GOOD}&backendTls=true&backendServerName=a/b")
         two = "serviceName=s&servicePath.1=/1&port.1=1&servicePath.2=/2&port.2=2&backendCa=x&backendTls.2=true"
         self.assertEqual([each.tls for each in service(two).destinations], [None, ServerTls(True, "s", "x")])
+
+    def test_announced(self) -> None:
+        """
+        `sendProxy` is the version of the PROXY protocol, of one destination or of all; others are refused.
+        """
+
+        def announced(query: str) -> list[int]:
+            return [destination.announce for destination in service(f"{GOOD}&{query}").destinations]
+
+        self.assertEqual(announced("sendProxy=v1"), [1])
+        self.assertEqual(announced("sendProxy=V2&httpsPort=443"), [2, 2])
+        self.assertEqual(announced("sendProxy="), [0])
+        two = "serviceName=s&servicePath.1=/1&port.1=1&servicePath.2=/2&port.2=2&sendProxy.2=v1"
+        self.assertEqual([each.announce for each in service(two).destinations], [0, 1])
+        for wrong in ("v3", "1", "true"):
+            self.assertRaises(InvalidService, reading, f"{GOOD}&sendProxy={wrong}")

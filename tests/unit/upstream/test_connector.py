@@ -5,6 +5,7 @@ Connecting: one attempt, its limit, and who is told.
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.error import ConnectionRefusedError
@@ -161,6 +162,123 @@ class ConnectorTests(SynchronousTestCase):
         self.assertEqual(len(self.waiter.told), 1)
 
 
+class AnnouncedTests(SynchronousTestCase):
+    """
+    Connections that begin with whose they are, on transports in memory.
+    """
+
+    def setUp(self) -> None:
+        self.dialogue = Dialogue()
+        self.addCleanup(self.dialogue.traffic.deadlines.stop)
+        self.reactor: Memory = self.dialogue.reactor
+        assert self.dialogue.backend is not None
+        self.backend = self.dialogue.backend
+        self.server = self.backend.servers[0]
+        self.announce(1)
+
+    def announce(self, version: int) -> None:
+        self.backend.define(self.backend.service, replace(self.backend.destination, announce=version))
+
+    def ask(self, client: Any, method: str = "GET") -> bytes:
+        """
+        One request, answered.
+
+        Returns:
+            What the server heard before it; b"" for a connection that it knew.
+        """
+        before = [wire.heard for wire in self.reactor.connections]
+        client.send(f"{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n".encode())
+        self.reactor.settle()
+        (wire,) = (
+            wire
+            for n, wire in enumerate(self.reactor.connections)
+            if wire.heard != (before[n] if n < len(before) else b"")
+        )
+        greeting, _, _ = wire.heard.partition(method.encode() + b" / ")
+        wire.heard = b""
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        self.reactor.settle()
+        return greeting
+
+    def test_each_his_own(self) -> None:
+        """
+        A client's first request begins a connection with the header, its next ones use it; another client has
+        another, and never the first one's.
+        """
+        first = self.dialogue.client
+        self.dialogue.dial()
+        second = self.dialogue.client
+        header = self.ask(first)
+        self.assertTrue(header.startswith(b"PROXY TCP4 "), header)
+        self.assertEqual(self.ask(first), b"")
+        other = self.ask(second)
+        self.assertTrue(other.startswith(b"PROXY TCP4 "), other)
+        self.assertNotEqual(other, header)
+        self.assertEqual([self.ask(first), self.ask(second)], [b"", b""])
+        self.assertEqual((len(self.reactor.attempts), self.server.private.count, self.server.idle), (2, 2, []))
+
+    def test_once(self) -> None:
+        """
+        A request that may be sent only once uses no connection that may have ended.
+        """
+        client = self.dialogue.client
+        self.ask(client)
+        self.assertNotEqual(self.ask(client, "POST"), b"")
+        self.reactor.wait(2.0)
+        self.assertNotEqual(self.ask(client, "POST"), b"")
+        self.assertEqual(len(self.reactor.attempts), 3)
+
+    def test_changed(self) -> None:
+        """
+        With another version, or none, nothing kept is used further.
+        """
+        client = self.dialogue.client
+        self.ask(client)
+        self.announce(2)
+        self.assertEqual(self.server.private.count, 0)
+        self.assertTrue(self.ask(client).startswith(b"\r\n\r\n\0\r\nQUIT\n\x21"))
+        self.announce(0)
+        self.assertEqual([self.ask(client), self.ask(client)], [b"", b""])
+        self.assertEqual(len(self.server.idle), 1)
+        self.announce(1)
+        self.assertEqual(self.server.idle, [])
+
+    def test_changed_meanwhile(self) -> None:
+        """
+        A connection that was busy when that changed is not kept.
+        """
+        self.dialogue.client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.reactor.settle()
+        self.announce(0)
+        self.reactor.connections[-1].send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        self.reactor.settle()
+        self.assertEqual((self.server.private.count, self.server.idle), (0, []))
+
+    def test_ended(self) -> None:
+        """
+        A kept connection that the server closes is not kept any more; one that is idle for too long neither.
+        """
+        self.ask(self.dialogue.client)
+        self.reactor.connections[-1].close()
+        self.reactor.settle()
+        self.assertEqual(self.server.private.count, 0)
+        self.ask(self.dialogue.client)
+        self.reactor.wait(Limits().keep_alive_timeout_s + 1)
+        self.assertEqual(self.server.private.count, 0)
+
+    def test_trial(self) -> None:
+        """
+        The trial connection has no client, says so, and is not kept.
+        """
+        for version, wanted in ((1, b"PROXY UNKNOWN\r\n"), (2, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0")):
+            self.announce(version)
+            self.dialogue.traffic.connector.try_connect(self.server)
+            self.reactor.settle()
+            wire = self.reactor.connections[-1]
+            self.assertEqual((wire.heard, wire.fate), (wanted, "closed"))
+            self.assertEqual((self.server.idle, self.server.private.count), ([], 0))
+
+
 class SecureTests(SynchronousTestCase):
     """
     Connecting with TLS, on transports in memory.
@@ -201,12 +319,23 @@ class SecureTests(SynchronousTestCase):
         self, host: str, port: int, factory: Any, context: Any, name: str, timeout: float, preamble: bytes
     ) -> object:
         self.asked.append((host, port, context, name, timeout))
+        self.preamble = preamble
         return self.reactor.connectTCP(host, port, factory, timeout)
 
     def connect(self) -> Any:
         self.connector.connect(self.server, self.waiter)
         self.reactor.settle()
         return self.waiter.told[-1]
+
+    def test_header_before_tls(self) -> None:
+        """
+        Whose connection it is comes before the handshake: the reactor is given it, nothing is written behind.
+        """
+        self.connector.connect(self.server, self.waiter, b"PROXY UNKNOWN\r\n")
+        self.reactor.settle()
+        self.assertEqual(self.preamble, b"PROXY UNKNOWN\r\n")
+        self.assertEqual(self.reactor.connections[-1].heard, b"")
+        self.assertEqual(self.waiter.told[-1].greeting, b"PROXY UNKNOWN\r\n")
 
     def test_proven(self) -> None:
         """

@@ -7,6 +7,7 @@ Twisted's TLS writes by the global reactor's clock, so most of it is left to tes
 from __future__ import annotations
 
 import datetime
+import select
 import socket
 import ssl
 import tempfile
@@ -70,6 +71,13 @@ class Listening(Recorder):
         self.handshakes += 1
 
 
+def _peeked(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(100, socket.MSG_PEEK)
+    except BlockingIOError:
+        return b""
+
+
 class TLSTests(UvTestCase):
     """
     Connections with TLS.
@@ -121,6 +129,29 @@ class TLSTests(UvTestCase):
         self.wait(self.client.made)
         self.assertEqual(asked, [None])
         self.assertTrue(self.client.transport.secured)
+
+    def test_preamble(self) -> None:
+        """
+        What is to come before the handshake does: the first bytes on the wire, and then TLS.
+        """
+        port = self.listen(self.server_context)
+        with socket.create_server((HERE, 0)) as listening:
+            listening.settimeout(10)
+            self.client_context.check_hostname = False
+            place = listening.getsockname()[1]
+            self.reactor.connectTLS(HERE, place, Giving(self.client), self.client_context, NAME, 5.0, b"before")
+            self.until(lambda: bool(select.select([listening], [], [], 0)[0]))
+            accepted, _ = listening.accept()
+        with accepted:
+            accepted.setblocking(False)
+            self.until(lambda: len(_peeked(accepted)) > 6)
+            self.assertEqual(accepted.recv(6), b"before")
+            self.assertEqual(_peeked(accepted)[:1], b"\x16")
+            self.reactor.adoptTLSConnection(accepted.fileno(), socket.AF_INET, Giving(self.server), self.server_context)
+        self.wait(self.client.made)
+        self.client.wire.write(b"over tls")
+        self.until(lambda: self.server.received == b"over tls")
+        self.assertIsNotNone(port)
 
     def test_uvloops(self) -> None:
         """
