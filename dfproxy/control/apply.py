@@ -170,7 +170,7 @@ class LocalDataPlane:
         self.ask_names: Callable[[str, int], None] | None = None
         self._certificates = certificates or CertificateStore(settings.tls)
         self._is_secure = False
-        self._server_sides = ServerSides(settings.certs_dir)
+        self._server_sides = ServerSides(settings.certs_dir, settings.tls)
         self.read_pages: Callable[[], Deferred[Any]] | None = None
         self.on_secure: Callable[[SSLContext], None] | None = None
         if cells is not None:

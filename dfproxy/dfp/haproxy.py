@@ -19,7 +19,7 @@ from dfproxy.dfp.haproxytext import Names, acl_lines, balance_lines, comment, mi
 from dfproxy.model.certificate import Certificate
 from dfproxy.model.match import Match
 from dfproxy.model.service import Route, ServerTls
-from dfproxy.model.settings import Settings
+from dfproxy.model.settings import Settings, Tls
 from dfproxy.model.snapshot import Revision, ServerAddress, server_names
 
 Servers = Callable[[str, int], Sequence[ServerAddress]]
@@ -264,6 +264,12 @@ def _server_tls(tls: ServerTls, settings: Settings) -> tuple[list[str], str]:
         words += ["verifyhost", name]
     if tls.certificate:
         words += ["crt", os.path.join(settings.certs_dir, tls.certificate)]
+    chosen = settings.tls
+    if (chosen.min_version, chosen.max_version) != (Tls().min_version, ""):
+        words += ["ssl-min-ver", _version(chosen.min_version)]
+        words += ["ssl-max-ver", _version(chosen.max_version)] if chosen.max_version else []
+    if chosen.ciphers:
+        words += ["ciphers", chosen.ciphers]
     return lines, "".join(f" {word(each)}" for each in words)
 
 

@@ -45,7 +45,7 @@ def make_context(tls: Tls, protocols: tuple[str, ...]) -> ssl.SSLContext:
         InvalidSettings: OpenSSL does not take what was chosen.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _set("--ssl-bind-options", tls.min_version, lambda: _set_versions(context, tls))
+    restrict(context, tls)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     if not tls.server_order:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -53,8 +53,6 @@ def make_context(tls: Tls, protocols: tuple[str, ...]) -> ssl.SSLContext:
         # In TLS 1.3 the option only makes tickets stateful; none at all are sent with this.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
-    if tls.ciphers:
-        _set("--ssl-bind-ciphers", tls.ciphers, lambda: context.set_ciphers(tls.ciphers))
     if tls.curve:
         _set("--ssl-bind-options", f"curves {tls.curve}", lambda: context.set_ecdh_curve(tls.curve))
     if tls.client_ca:
@@ -62,6 +60,18 @@ def make_context(tls: Tls, protocols: tuple[str, ...]) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_OPTIONAL
     context.set_alpn_protocols(list(protocols))
     return context
+
+
+def restrict(context: ssl.SSLContext, tls: Tls) -> None:
+    """
+    Versions and ciphers, which count towards servers as well (contract 6.2).
+
+    Raises:
+        InvalidSettings: OpenSSL does not take what was chosen.
+    """
+    _set("--ssl-bind-options", tls.min_version, lambda: _set_versions(context, tls))
+    if tls.ciphers:
+        _set("--ssl-bind-ciphers", tls.ciphers, lambda: context.set_ciphers(tls.ciphers))
 
 
 def load(context: ssl.SSLContext, certificates: Iterable[Certificate]) -> None:

@@ -25,7 +25,8 @@ from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identit
 
 from dfproxy.errors import InvalidCertificate, InvalidRoute
 from dfproxy.model.service import ServerTls
-from dfproxy.tls.context import load
+from dfproxy.model.settings import Tls
+from dfproxy.tls.context import load, restrict
 from dfproxy.tls.pem import read_bundle
 
 FILE_BYTES = 1 << 20
@@ -119,10 +120,12 @@ class ServerSides:
 
     Args:
         certs_dir: where files without a folder are looked for.
+        tls: versions and ciphers.
     """
 
-    def __init__(self, certs_dir: str) -> None:
+    def __init__(self, certs_dir: str, tls: Tls | None = None) -> None:
         self._certs_dir = certs_dir
+        self._tls = tls or Tls()
         self._contexts: WeakValueDictionary[tuple[bool, bytes, bytes], ssl.SSLContext] = WeakValueDictionary()
         self._made: WeakValueDictionary[tuple[ssl.SSLContext, str], ServerSide] = WeakValueDictionary()
 
@@ -138,7 +141,7 @@ class ServerSides:
         key = (wanted.verify, sha256(authorities).digest() if authorities else b"", sha256(bundle).digest())
         context = self._contexts.get(key)
         if context is None:
-            context = self._contexts[key] = _context(wanted, authorities, bundle)
+            context = self._contexts[key] = _context(wanted, authorities, bundle, self._tls)
         made = self._made.get((context, wanted.server_name))
         if made is None:
             made = ServerSide(context, wanted.server_name, wanted.verify)
@@ -164,8 +167,9 @@ class ServerSides:
         return content
 
 
-def _context(wanted: ServerTls, authorities: bytes, bundle: bytes) -> ssl.SSLContext:
+def _context(wanted: ServerTls, authorities: bytes, bundle: bytes, tls: Tls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    restrict(context, tls)
     context.check_hostname = False  # `ServerSide.mismatch` does
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.verify_mode = ssl.CERT_REQUIRED if wanted.verify else ssl.CERT_NONE

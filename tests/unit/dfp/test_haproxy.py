@@ -104,6 +104,9 @@ class TextTests(SynchronousTestCase):
             found = text(routes(f"serviceName=s&servicePath=/&port=1&{query}"), None, chosen)
             self.assertIn(f"    server s 127.0.0.1:80 {wanted}", found.splitlines())
             self.assertEqual("HAProxy cannot verify" in found, "10.0.0.1" in query)
+        chosen = replace(SETTINGS, tls=Tls("TLSv1", "TLSv1.2", ciphers="A:B"))
+        found = text(routes("serviceName=s&servicePath=/&port=1&sslVerifyNone=true"), None, chosen)
+        self.assertIn(" ssl verify none ssl-min-ver TLSv1.0 ssl-max-ver TLSv1.2 ciphers A:B\n", found)
 
     def test_announced(self) -> None:
         """

@@ -5,6 +5,7 @@ TLS with servers: files, names, and what a wrong certificate is told to be.
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 
 from cryptography import x509
@@ -15,8 +16,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.errors import InvalidRoute
 from dfproxy.model.service import ServerTls
+from dfproxy.model.settings import Tls
+from dfproxy.tls.pem import read_bundle
 from dfproxy.tls.servers import FILE_BYTES, ServerSide, ServerSides
+from dfproxy.tls.store import CertificateStore
 from tests.certificates import Pair, known, make
+from tests.unit.tls.shaking import shake
 
 
 def der(pair: Pair) -> bytes:
@@ -48,6 +53,26 @@ class ServerSidesTests(SynchronousTestCase):
         self.assertIs(other._context, first._context)
         (self.folder / "ca.pem").write_bytes(known("another ca").certificate)
         self.assertIsNot(self.sides.make(wanted), first)
+
+    def test_restricted(self) -> None:
+        """
+        The operator's versions and ciphers count towards servers too: what a server of another kind speaks is refused.
+        """
+        server = CertificateStore(Tls(max_version="TLSv1.2", ciphers="ECDHE-ECDSA-AES128-GCM-SHA256"))
+        staged = server.stage([read_bundle("a", "folder", known("a.test").bundle)])
+        self.assertEqual(len(list(staged.steps())), 1)
+        server.commit(staged)
+        for tls, fine in (
+            (Tls(), True),
+            (Tls(ciphers="ECDHE-ECDSA-AES128-GCM-SHA256"), True),
+            (Tls(min_version="TLSv1.3"), False),
+            (Tls(max_version="TLSv1.2", ciphers="ECDHE-ECDSA-AES256-GCM-SHA384"), False),
+        ):
+            client = ServerSides(str(self.folder), tls).make(ServerTls(False))._context
+            if fine:
+                self.assertEqual(shake(server.base, "a.test", client).cipher, "ECDHE-ECDSA-AES128-GCM-SHA256")
+            else:
+                self.assertRaises(ssl.SSLError, shake, server.base, "a.test", client)
 
     def test_sni(self) -> None:
         """
