@@ -39,6 +39,7 @@ from dfproxy.control.certificates import Certificates, CertifyingPublisher, Run
 from dfproxy.control.configtext import ConfigText
 from dfproxy.control.counting import EJECTED
 from dfproxy.control.noted import NotedPublisher
+from dfproxy.control.overlaps import Overlaps
 from dfproxy.control.publisher import Publisher
 from dfproxy.control.revisions import Revisions
 from dfproxy.control.statefolder import StateFolder
@@ -63,7 +64,7 @@ from dfproxy.interfaces import IDataPlane
 from dfproxy.model.listener import Listener
 from dfproxy.model.service import Route, Service
 from dfproxy.model.settings import Settings, Tls
-from dfproxy.model.snapshot import server_names
+from dfproxy.model.snapshot import Change, Snapshot, server_names
 from dfproxy.observe.cells import CLIENTS
 from dfproxy.observe.clients import measures as client_measures
 from dfproxy.observe.prometheus import Measure, Totals
@@ -176,9 +177,10 @@ class ProxyService(TwistedService):
         record = self._state.record if self._state is not None else None
         waiting = settings.limits.api_calls + settings.limits.api_queue
         recognise = self._state.recognise if self._state is not None else None
+        self._overlaps = Overlaps(self._strategies.orders[settings.route_order].key, reactor)
         self.revisions = Revisions(time.time)  # noqa: TID251  people read it
         self.publisher = Publisher(
-            self.data_plane, self.names, reactor, record, waiting, recognise, told=self.revisions.add
+            self.data_plane, self.names, reactor, record, waiting, recognise, told=self._told
         )
         run: Run = partial(deferToThreadPool, reactor, reactor.getThreadPool())
         self._users = UserLists(settings, again, self._read_again, self.publisher, reactor, run)
@@ -292,6 +294,7 @@ class ProxyService(TwistedService):
             services, holds = tuple(found.services.values()), tuple(found.holds.values())
             restored = self.publisher.restore(services, found.revision, (), holds)
             restored.addCallback(self.revisions.begin)
+            restored.addCallback(lambda _: self._overlaps.begin(services))
             restored.addErrback(lambda failure: log.failure("what was in force cannot be taken up again", failure))
 
     @inlineCallbacks
@@ -376,6 +379,10 @@ class ProxyService(TwistedService):
 
     # --- what parts ask of each other --------------------------------------------------------------------------
 
+    def _told(self, before: Snapshot, change: Change, causes: list[tuple[str, str]]) -> None:
+        self.revisions.add(before, change, causes)
+        self._overlaps.changed(before, change)
+
     def _ask_names(self, service: str, index: int) -> None:
         self.names.ask_now(service, index)
 
@@ -415,6 +422,8 @@ class ProxyService(TwistedService):
             notify=self.swarm.notify,
             replicas=Replicas(self._reactor, self._other_replicas, self._asks, self._api_port_number),
             measures=self._measures,
+            shadows=self._overlaps.of,
+            shadowed=self._overlaps.trial,
             certificates=self.certificates,
             read_files=self._read_files,
             revisions=self.revisions,

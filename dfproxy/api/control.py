@@ -20,6 +20,7 @@ from dfproxy.model.service import Balance, Route, Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import ServerAddress
 from dfproxy.observe.prometheus import Measure, Totals
+from dfproxy.routing.shadows import Shadows
 
 
 class Members(Protocol):
@@ -90,6 +91,14 @@ def _no_revisions() -> Revisions:
     return Revisions(lambda: 0.0)
 
 
+def _no_shadows(service: Service) -> Shadows:
+    return Shadows()
+
+
+def _none_shadowed(services: tuple[Service, ...], removed: tuple[str, ...]) -> list[str]:
+    return []
+
+
 def _no_measures() -> tuple[Measure, ...]:
     return ()
 
@@ -114,6 +123,8 @@ class Control:
         notify: asks every swarm listener to announce all its services again; gives what went wrong, a text for each.
         replicas: the other replicas of the proxy; None: `distribute=true` cannot be carried out.
         measures: what parts of the control plane tell of themselves.
+        shadows: which routes a service shadows, and which shadow its own, whether it is in force or not.
+        shadowed: a sentence for each route that a change would shadow, for services and names that would go.
         certificates: where they are stored; None: nowhere.
         revisions: the last ones.
         is_sourced: whether a service is said again and again by a source: a listener, or what was declared at start.
@@ -135,6 +146,8 @@ class Control:
     notify: Callable[[], Deferred[tuple[str, ...]]] = _nobody
     replicas: Replicas | None = None
     measures: Callable[[], Iterable[Measure]] = _no_measures
+    shadows: Callable[[Service], Shadows] = _no_shadows
+    shadowed: Callable[[tuple[Service, ...], tuple[str, ...]], list[str]] = _none_shadowed
     certificates: Certificates | None = None
     read_files: Callable[[], Deferred[tuple[str, ...]]] = _nobody
     revisions: Revisions = field(default_factory=_no_revisions)

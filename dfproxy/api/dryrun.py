@@ -138,7 +138,10 @@ async def _unresolved(control: Control, services: tuple[Service, ...]) -> list[d
 
 
 def _shadows(control: Control, services: tuple[Service, ...], removed: tuple[str, ...]) -> list[str]:
-    return []
+    """
+    A sentence for each route that would never get a request, or not all that it is published for.
+    """
+    return control.shadowed(services, removed)[:LISTED]
 
 
 __all__ = ["MESSAGE", "RefusedServices", "dry_run", "refused_of"]

@@ -9,6 +9,7 @@ Source: contract 2.3 (ODDITY-02, ODDITY-03), 8.2, 8.6, 10.5.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from twisted.internet.defer import Deferred
@@ -24,6 +25,7 @@ from dfproxy.dfp import answers
 from dfproxy.dfp import reconfigure as dialect
 from dfproxy.dfp.reading import Reading
 from dfproxy.errors import InvalidBalance, InvalidRoute, InvalidService, NotReady, Refused, Superseded
+from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Revision
 
 SUPERSEDED = "a later change of this service, asked for at the same time, is in force instead"
@@ -43,6 +45,20 @@ def changed(result: object) -> Deferred[Revision]:
     The result of a publisher's change, with its type; the interface has none.
     """
     return cast("Deferred[Revision]", result)
+
+
+def warnings_about(control: Control, service: Service | None, notes: Sequence[str] = ()) -> dict[str, object]:
+    """
+    What an operator should know of a service that is accepted: what of it has no effect, and routes that never get a
+    request; nothing if there are none.
+    """
+    if service is None:
+        return {}
+    found = control.shadows(service)
+    texts = [*notes, *found.texts()]
+    if not found.complete:
+        texts.append("there are more; explain tells of each request")
+    return {"Warnings": texts} if texts else {}
 
 
 class Reconfigure(resource.Resource):
@@ -146,5 +162,5 @@ class Reconfigure(resource.Resource):
             return Answer(400, answers.refused(reading.name, str(error), (), reading.shown))
         if reading.name in control.publisher.snapshot.holds:
             message = HELD
-        told = tasks_of(control, reading.service) | ({"Warnings": list(reading.notes)} if reading.notes else {})
+        told = tasks_of(control, reading.service) | warnings_about(control, reading.service, reading.notes)
         return Answer(200, answers.accepted(reading, revision) | told | {"Message": message})

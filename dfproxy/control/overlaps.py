@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Change, Snapshot
-from dfproxy.routing.shadows import Key, ShadowIndex, Shadows
+from dfproxy.routing.shadows import Key, Shadow, ShadowIndex, Shadows
 
 log = Logger()
 
@@ -42,6 +42,7 @@ class Overlaps:
     """
 
     def __init__(self, key: Key, clock: IReactorTime) -> None:
+        self._key = key
         self._index = ShadowIndex(key)
         self._clock = clock
         self._untold: deque[str] = deque()
@@ -88,6 +89,26 @@ class Overlaps:
         except Exception:  # noqa: BLE001  a route order of somebody else: the table has had its word on it
             self._complain()
             return Shadows()
+
+    def trial(self, services: tuple[Service, ...], removed: tuple[str, ...]) -> list[str]:
+        """
+        What would be shadowed if these were published and those withdrawn; a sentence for each.
+        """
+        changed = {*removed, *(service.name for service in services)}
+        shadows: dict[Shadow, None] = {}
+        try:
+            among = ShadowIndex(self._key)
+            for service in services:
+                among.put(service)
+            for service in services:
+                found = self._index.of(service)
+                for shadow in (*found.over, *found.under):
+                    if ({shadow.winner.service.name, shadow.loser.service.name} - {service.name}).isdisjoint(changed):
+                        shadows[shadow] = None
+                shadows.update(dict.fromkeys(among.of(service).over))
+        except Exception:  # noqa: BLE001  a route order of somebody else, as above
+            self._complain()
+        return [shadow.text() for shadow in shadows]
 
     def _put(self, service: Service) -> None:
         try:

@@ -194,16 +194,20 @@ class WorkersTests(ProxyCase):
 
     def test_a_worker_is_asked(self) -> None:
         """
-        The answer comes from a worker, in JSON and as text for a terminal.
+        The answer comes from a worker, in JSON and as text for a terminal, and a publish warns of what it shadows.
         """
         server = self.backend(tells)
         self.proxy.publish("digital", server, path="/digital", port="80")
-        self.proxy.publish("digitalproduct", server, path="/digitalproduct", port="80")
+        answer = self.proxy.publish("digitalproduct", server, path="/digitalproduct", port="80")
+        [warning] = answer["Warnings"]
+        self.assertIn("digitalproduct-be80_0 never gets a request: digital-be80_0 (/digital)", warning)
+        self.proxy.wait_for_log(warning)
         told = Caller(self).explain("http://acme.com/digitalproduct/1", "GET", [])
         self.assertEqual(("digital", server.port), (told["Route"]["Service"], told["Server"]["Port"]))
         status, text = self.proxy.ask(f"{API}/explain?format=text&url=http://acme.com/digitalproduct/1")
         self.assertEqual(200, status)
         self.assertIn(f"sent to digital (127.0.0.1:{server.port}) of digital-be80_0", text.decode())
+        self.assertNotIn("Warnings", self.proxy.publish("other", server, path="/other"))
 
     def test_wrong_questions(self) -> None:
         """

@@ -13,6 +13,7 @@ from dfproxy.model.match import Match, PathPattern
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Change, Revision, Snapshot
 from dfproxy.routing.precedence import DfpOrder
+from dfproxy.routing.shadows import Shadows
 from tests.unit.routing.naive import service
 
 
@@ -65,6 +66,18 @@ class OverlapTests(SynchronousTestCase):
         self.overlaps.begin([at("b", b"/ab")])
         self.assertEqual(1, len(self.overlaps.of(at("a", b"/a")).under))
         self.assertEqual(0, len(self.overlaps.of(at("c", b"/a")).under))
+
+    def test_trial(self) -> None:
+        """
+        Of a change that is only tried: what it would shadow, also among its own services, and not what it takes away.
+        """
+        self.overlaps.begin([at("a", b"/a"), at("b", b"/b")])
+        both = (at("aa", b"/ab"), at("bb", b"/bc"), at("c", b"/x"), at("d", b"/xy"))
+        losers = [text.partition("-be")[0] for text in self.overlaps.trial(both, ())]
+        self.assertEqual(["aa", "bb", "d"], sorted(losers))
+        self.assertEqual(1, len(self.overlaps.trial(both[:2], ("a",))))
+        self.assertEqual([], self.overlaps.trial((at("a", b"/other"), at("aa", b"/ab")), ()))
+        self.assertEqual(Shadows(), self.overlaps.of(at("e", b"/xyz")))
 
     def test_nothing_of_the_start(self) -> None:
         """
