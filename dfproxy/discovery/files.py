@@ -158,7 +158,8 @@ class CertificateFiles:
         before = stored.count
         left: tuple[str, ...] = ()
         try:
-            self._follow((yield self._run(self._read_lines)))
+            if self._crt_list:
+                self._follow((yield self._run(self._read_lines)))
         except InvalidSettings as error:
             left = tuple(str(error).splitlines())
             log.error("the former list of certificates stays in force: {problem}", problem=str(error))
