@@ -3,8 +3,9 @@ The image's health check: asks the proxy beside it whether it is ready; exit sta
 
     python -IS contrib/ready.py
 
-Only the `socket` module is loaded, so a check costs a few hundredths of a CPU second. `HEALTHCHECK=false` in the
-environment, a word of Docker Flow Proxy, makes it always succeed; `PORT` and `IP` say where the API is.
+Only the `socket` module is loaded, so a check costs a few hundredths of a CPU second. `HEALTHCHECK=false`, a word of
+Docker Flow Proxy, makes it always succeed; `PORT` and `IP` say where the API is. Each is looked for as the proxy does: in
+a secret (`dfp_port`), in the file that `PORT_FILE` names, in the environment.
 """
 
 from __future__ import annotations
@@ -17,6 +18,14 @@ PATH = "/v1/docker-flow-proxy/ready"
 TIMEOUT_S = 4.0
 """
 Seconds for the whole question: a second less than Docker gives the check.
+"""
+LONGEST_BYTES = 1024
+"""
+What is read of a secret, at most.
+"""
+NO = ("false", "0", "f", "no", "off")
+"""
+What switches the check off: what the proxy takes for no.
 """
 ANSWER_BYTES = 65536
 """
@@ -47,16 +56,30 @@ def ask(host: str, port: int) -> tuple[int, str]:
     return int(words[1]), body.strip()
 
 
+def given(name: str, default: str) -> str:
+    """
+    What an operator has said of this.
+    """
+    secret = os.path.join(os.environ.get("SECRETS_DIR") or "/run/secrets", f"dfp_{name.lower()}")
+    for path in (secret, os.environ.get(f"{name}_FILE")):
+        if path and os.path.isfile(path):
+            with open(path, encoding="utf-8") as file:
+                text = file.read(LONGEST_BYTES).strip()
+            if text:
+                return text
+    return os.environ.get(name) or default
+
+
 def main() -> int:
     """
     Ask, and say what was said.
     """
-    if os.environ.get("HEALTHCHECK", "true").lower() == "false":
-        return 0
-    host = os.environ.get("IP") or "0.0.0.0"
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     try:
-        status, body = ask(host, int(os.environ.get("PORT") or "8080"))
+        if given("HEALTHCHECK", "true").lower() in NO:
+            return 0
+        host = given("IP", "0.0.0.0")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        status, body = ask(host, int(given("PORT", "8080")))
     except (OSError, ValueError) as error:
         sys.stdout.write(f"no answer: {error}\n")
         return 1

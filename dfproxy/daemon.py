@@ -151,7 +151,7 @@ class ProxyService(TwistedService):
         self.settings = settings
         self._reactor = reactor
         self._strategies = Strategies.load(settings.plugin_dirs)
-        _check(settings, self._strategies)
+        check(settings, self._strategies)
         self.local: LocalDataPlane | None = None
         self.listeners: Listeners | None = None
         self._workers: WorkerSet | None = None
@@ -542,7 +542,7 @@ class ProxyService(TwistedService):
                     )
 
 
-def _check(settings: Settings, strategies: Strategies) -> None:
+def check(settings: Settings, strategies: Strategies) -> None:
     """
     Options that name plugins or are OpenSSL's business.
 

@@ -26,7 +26,7 @@ from twisted.python import usage
 from dfproxy.dfp.options import BY_NAME, GROUPS, OPTIONS, Option
 from dfproxy.dfp.settings import default_protocol, deferred, files_named, read_settings, secrets_dir
 from dfproxy.discovery.environment import files_named as service_files
-from dfproxy.discovery.environment import services_of_variables, unread, with_secrets
+from dfproxy.discovery.environment import services_of_variables, unread, with_secrets, without_secrets
 from dfproxy.discovery.secrets import read_secrets
 from dfproxy.errors import DfproxyError, InvalidSettings
 from dfproxy.model.settings import Settings
@@ -120,8 +120,7 @@ class Options(usage.Options):
         declared = tuple(urlencode(pairs) for pairs in services_of_variables(variables, mode))
         self.settings = replace(self.settings, services=declared + self.settings.services)
         if self["check-config"]:
-            self._print_understood()
-            raise SystemExit(0)
+            raise SystemExit(self._print_understood())
 
     def again(self) -> Settings:
         """
@@ -143,14 +142,31 @@ class Options(usage.Options):
         files = (*files_named(self._environment), *service_files(self._environment))
         return read_secrets(secrets_dir(self._given, self._environment), files)
 
-    def _print_understood(self) -> None:
-        for name, field in self.settings.__dataclass_fields__.items():
+    def _print_understood(self) -> int:
+        """
+        Everything but secrets.
+
+        Returns:
+            The exit status: 1 if the proxy would not start, or leave a service out.
+        """
+        from dfproxy.daemon import check  # the rest of the house: not needed for reading options
+        from dfproxy.discovery.checking import problems
+
+        settings = self.settings
+        for name, field in settings.__dataclass_fields__.items():
             if name != "limits" and field.repr:  # those without hold secrets
-                sys.stdout.write(f"{name} = {getattr(self.settings, name)!r}\n")
-        for name in self.settings.limits.__dataclass_fields__:
-            sys.stdout.write(f"limits.{name} = {getattr(self.settings.limits, name)!r}\n")
+                value = getattr(settings, name)
+                shown = tuple(map(without_secrets, value)) if name == "services" else value
+                sys.stdout.write(f"{name} = {shown!r}\n")
+        sys.stdout.write(f"user_lists = {tuple(name for name, _ in settings.user_lists)!r}\n")
+        for name in settings.limits.__dataclass_fields__:
+            sys.stdout.write(f"limits.{name} = {getattr(settings.limits, name)!r}\n")
         for line in self.deferred:
             sys.stdout.write(f"note: {line}\n")
+        found = problems(settings, check)
+        for line in found:
+            sys.stdout.write(f"problem: {line}\n")
+        return 1 if found else 0
 
     def getUsage(self, width: int | None = None) -> str:
         """

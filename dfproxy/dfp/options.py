@@ -16,7 +16,7 @@ from dfproxy.dfp.option_values import Parser, count, seconds, size, switch, word
 from dfproxy.dfp.steps import MODES, algorithms, media_types
 
 NOT_YET = "accepted, has no effect yet"
-NOT_NEEDED = "accepted, has no effect: not needed here"
+NOT_APPLICABLE = "not applicable: "
 NOT_IN_FORCE = "accepted, NOT IN FORCE yet: nothing is protected by it"
 
 API, PORTS, PROCESS, FILES, ROUTES, NAMES, SERVICES, TIMES, SIZES, TLS, LOGS, ACCESS, SOURCES, OTHER = (
@@ -53,7 +53,7 @@ class Option:
         parse: turns the text into the value, or says why not.
         target: attribute of `Settings` that it becomes, `limits.x` for one of its limits; empty: treated by name.
         repeats: may be given several times; what separates several in a variable.
-        later: why it has no effect yet; empty: it has.
+        later: why it has no effect (yet); empty: it has.
         hidden: its value is never shown.
     """
 
@@ -91,9 +91,13 @@ def _count(name: str, default: str, help: str, limit: str, low: int, high: int) 
     return Option(name, variable, "N", default, SIZES, help, count(low, high), f"limits.{limit}")
 
 
-def _later(variable: str, kind: str, default: str, group: str, help: str, later: str = NOT_YET) -> Option:
+def _not_here(variable: str, kind: str, default: str, help: str, reason: str) -> Option:
     """
-    A variable of DFP whose feature is still to come, or is not needed.
+    A variable of DFP that means nothing here.
+
+    Args:
+        help: what it was for.
+        reason: why it is not any more.
     """
     parse: Parser = kinds.lines
     if kind == "yes|no":
@@ -103,7 +107,7 @@ def _later(variable: str, kind: str, default: str, group: str, help: str, later:
     elif "|" in kind:
         parse = word_of(*kind.split("|"))
     name = variable.lower().replace("_", "-")
-    return Option(name, variable, kind, default, group, help, parse, later=later)
+    return Option(name, variable, kind, default, OTHER, help, parse, later=NOT_APPLICABLE + reason)
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -369,23 +373,36 @@ OPTIONS: tuple[Option, ...] = (
         "filter-proxy-instance-name", "FILTER_PROXY_INSTANCE_NAME", "yes|no", "false", SOURCES,
         "take only services whose proxyInstanceName is ours", switch, "filter_instances",
     ),
-    _later("DEFAULT_REQ_MODE", "http|tcp", "http", OTHER, "mode of the shared frontend"),
     Option(
         "extra-frontend", "EXTRA_FRONTEND", "TEXT", "", ROUTES,
         "lines of HAProxy configuration for every request (docs/rawtext.md)", kinds.lines, hidden=True,
     ),
-    _later("EXTRA_GLOBAL", "TEXT", "", OTHER, "HAProxy directives for the process"),
-    _later("HEALTHCHECK", "yes|no", "true", OTHER, "container health by /ping"),
-    _later("SKIP_ADDRESS_VALIDATION", "TEXT", "true", OTHER, "refuse services whose name does not resolve"),
-    _later("CHECK_RESOLVERS", "yes|no", "false", OTHER, "names are asked again while running", NOT_NEEDED),
-    _later("DO_NOT_RESOLVE_ADDR", "yes|no", "false", OTHER, "unresolved names are tolerated", NOT_NEEDED),
-    _later("RESOLVERS", "TEXT", "nameserver dns 127.0.0.11:53", OTHER, "HAProxy resolver section", NOT_NEEDED),
-    _later("RECONFIGURE_ATTEMPTS", "N", "20", OTHER, "attempts to apply a service", NOT_NEEDED),
-    _later("TERMINATE_ON_RELOAD", "yes|no", "false", OTHER, "end old processes at once", NOT_NEEDED),
-    _later("CFG_TEMPLATE_PATH", "FILE", "/cfg/tmpl/haproxy.tmpl", OTHER, "HAProxy template", NOT_NEEDED),
-    _later("DISPLAY_CONFIG_ON_ERROR", "TEXT", "", OTHER, "configuration in error messages", NOT_NEEDED),
-    _later("DNS_LOOKUP_PAUSE_MS", "MS", "", OTHER, "pause before certificates are fetched", NOT_NEEDED),
-    _later("CERTS", "TEXT", "", OTHER, "nothing", NOT_NEEDED),
+    Option(
+        "healthcheck", "HEALTHCHECK", "yes|no", "true", OTHER,
+        "the image's health check asks whether the proxy is ready; the check reads it, not the proxy", switch,
+    ),
+    _not_here("CERTS", "TEXT", "", "nothing, in DFP either", "it had no effect"),
+    _not_here("CFG_TEMPLATE_PATH", "FILE", "/cfg/tmpl/haproxy.tmpl", "template of HAProxy's configuration",
+              "there is no HAProxy; what a template of your own adds is NOT IN FORCE, say it with parameters"),
+    _not_here("CHECK_RESOLVERS", "yes|no", "false", "names are asked again while running", "they always are"),
+    _not_here("DEFAULT_REQ_MODE", "http|tcp", "http", "mode of the shared ports",
+              "these speak HTTP; a service says reqMode and has a port of its own"),
+    _not_here("DISPLAY_CONFIG_ON_ERROR", "TEXT", "", "configuration in error messages",
+              "a refusal names the parameter; the configuration is what config answers"),
+    _not_here("DNS_LOOKUP_PAUSE_MS", "MS", "", "pause before other replicas are asked for certificates",
+              "they are asked until they answer"),
+    _not_here("DO_NOT_RESOLVE_ADDR", "yes|no", "false", "names need not resolve",
+              "they never need to: their requests get 503 until they do"),
+    _not_here("EXTRA_GLOBAL", "TEXT", "", "HAProxy directives about the process",
+              "there is no HAProxy; limits and times are options here"),
+    _not_here("RECONFIGURE_ATTEMPTS", "N", "20", "attempts to make HAProxy take a configuration",
+              "a change is checked once, and refused at once"),
+    _not_here("RESOLVERS", "TEXT", "nameserver dns 127.0.0.11:53", "HAProxy's resolvers",
+              "names are asked where the system asks (/etc/resolv.conf); --resolve comes first"),
+    _not_here("SKIP_ADDRESS_VALIDATION", "TEXT", "true", "false: refuse services whose name does not resolve",
+              "a name may come later than its service: its requests get 503 until it resolves"),
+    _not_here("TERMINATE_ON_RELOAD", "yes|no", "false", "end old processes at once",
+              "nothing is reloaded, there are no old processes"),
 )  # fmt: skip
 """
 Every option. Rows are compact on purpose: it is read as a table.

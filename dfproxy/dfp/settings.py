@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from dfproxy.dfp.options import BY_NAME, OPTIONS, Option, markdown
+from dfproxy.dfp.parameters import TABLE
 from dfproxy.dfp.rawtext import RawText, read_raw
 from dfproxy.dfp.steps import compressed
 from dfproxy.dfp.users import global_users, wrong_hash
@@ -307,8 +308,15 @@ def _user_lists(secrets: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 def _askable(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """
-    What header rules may ask for (`env(NAME)`): all variables but the secrets among our own.
+    What header rules may ask for (`env(NAME)`): all variables but the secrets among our own, and those of services
+    that may hold some (`DFP_SERVICE_1_USERS`).
     """
+    private = tuple(row.variable for row in TABLE if row.secret)
+    environment = {
+        name: value
+        for name, value in environment.items()
+        if not (name.startswith("DFP_SERVICE_") and any(word in name for word in private))
+    }
     secret = {option.variable for option in (*OPTIONS, *options_of(environment)) if option.hidden}
     return tuple(sorted((name, value) for name, value in environment.items() if name not in secret))
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from itertools import count
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from dfproxy.dfp.given import integer
-from dfproxy.dfp.parameters import BY_VARIABLE, DESTINATION_EXISTS_WITH, MAX_INDEX
+from dfproxy.dfp.parameters import BY_LOWER_NAME, BY_VARIABLE, DESTINATION_EXISTS_WITH, MAX_INDEX
 
 Pairs = list[tuple[str, str]]
 """
@@ -30,6 +30,11 @@ How variables that declare services begin.
 SECRET = "dfp_" + PREFIX.lower()
 """
 How secrets that stand for such a variable begin.
+"""
+
+HIDDEN = "hidden"
+"""
+What is shown of a secret.
 """
 
 FILE = "_FILE"
@@ -60,6 +65,21 @@ def services_of_query(query: str) -> Pairs:
     Parameters of one `--service`; form decoding as for the API (`+` is a blank).
     """
     return parse_qsl(query.strip().removeprefix("?"), keep_blank_values=False)
+
+
+def without_secrets(query: str) -> str:
+    """
+    The same `--service` as it may be shown: passwords and keys are replaced.
+    """
+    names = [
+        (name, BY_LOWER_NAME.get(name.partition(".")[0].lower()), value) for name, value in services_of_query(query)
+    ]
+    return urlencode(
+        [
+            (name, HIDDEN if row is not None and (row.secret or getattr(row, "quiet", False)) else value)
+            for name, row, value in names
+        ]
+    )
 
 
 def services_of_variables(environment: Mapping[str, str], default_mode: str = "") -> list[list[tuple[str, str]]]:

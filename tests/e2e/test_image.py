@@ -107,6 +107,22 @@ class HealthCheckTests(SynchronousTestCase):
         `HEALTHCHECK=false`, a word of Docker Flow Proxy, makes it always healthy.
         """
         self.assertEqual(self.check(HEALTHCHECK="false", PORT="1"), (0, ""))
+        self.assertEqual(self.check(HEALTHCHECK="Off", PORT="1"), (0, ""))
+
+    def test_port_in_a_secret(self) -> None:
+        """
+        The port is looked for where the proxy looks: a secret goes before a file, a file before the variable.
+        """
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir()
+
+        def ready(server: Answering, port: int) -> None:
+            (folder / name).write_text(f"{port}\n")
+            environment = {"SECRETS_DIR": str(folder), "PORT": "1", "PORT_FILE": str(folder / "file")}
+            self.assertEqual(self.check(**environment)[0], 0)
+
+        for name in ("file", "dfp_port"):
+            self.asked(200, ready)
 
 
 class FileTests(SynchronousTestCase):

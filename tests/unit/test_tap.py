@@ -58,6 +58,8 @@ class OptionsTests(SynchronousTestCase):
             }.get(option.kind, "/x")
             if option.name == "ssl-bind-options":
                 value = "no-tls-tickets"
+            elif option.name == "extra-frontend":
+                value = "timeout client 5s"
             known.parseOptions([f"--{option.name}", value])
 
     def test_sources(self) -> None:
@@ -150,16 +152,53 @@ class OptionsTests(SynchronousTestCase):
         """
         `--check-config` tells what was understood and ends well; nothing secret is told.
         """
-        (self.secrets / "dfp_users").write_text("me:password")
+        (self.secrets / "dfp_users").write_text("me:geheim")
+        (self.secrets / "dfp_users_team").write_text("you:geheim")
+        (self.secrets / "dfp_stats_pass").write_text("geheim")
+        (self.secrets / "dfp_dfp_service_service_cert").write_text("geheim")
+        self.environment.update(STATS_USER="x", TERMINATE_ON_RELOAD="true", DFP_SERVICE_SERVICE_NAME="a")
+        self.environment.update(DFP_SERVICE_PORT="80", DFP_SERVICE_SERVICE_PATH="/", DFP_SERVICE_NONSENSE="geheim")
+        service = ("--service", "serviceName=b&servicePath=/b&port=1&USERS=u:geheim")
+        code, said = self.check_config("--port", "81", *service)
+        self.assertEqual(code, 0, said)
+        self.assertIn("api_port = 81\n", said)
+        self.assertIn("limits.server_timeout_s = 20.0\n", said)
+        self.assertIn("users = (User(name='me', encrypted=False),)", said)
+        self.assertIn("user_lists = ('team',)", said)
+        self.assertIn("serviceName=b&servicePath=%2Fb&port=1&USERS=hidden", said)
+        self.assertIn("note: TERMINATE_ON_RELOAD: not applicable: nothing is reloaded", said)
+        self.assertIn("note: DFP_SERVICE_NONSENSE: there is no such parameter", said)
+        self.assertNotIn("environment", said)
+        self.assertNotIn("geheim", said)
+
+    def test_check_config_finds(self) -> None:
+        """
+        Services that would be left out, and plugins that do not exist, are problems: the exit status says so.
+        """
+        code, said = self.check_config("--service", "serviceName=b&servicePath=/b&port=http")
+        self.assertEqual(code, 1)
+        self.assertIn("problem: service b: port: must be a port", said)
+        code, said = self.check_config("--balance", "nope")
+        self.assertEqual(code, 1)
+        self.assertIn("problem: --balance=nope", said)
+
+    def check_config(self, *arguments: str) -> tuple[object, str]:
         out = io.StringIO()
         with mock.patch.object(sys, "stdout", out):
-            ended = self.assertRaises(SystemExit, self.options, "--check-config", "--port", "81")
-        self.assertEqual(ended.code, 0)
-        self.assertIn("api_port = 81\n", out.getvalue())
-        self.assertIn("limits.server_timeout_s = 20.0\n", out.getvalue())
-        self.assertIn("users = (User(name='me', encrypted=False),)", out.getvalue())
-        self.assertNotIn("environment", out.getvalue())
-        self.assertNotIn("password", out.getvalue().replace("passwords", ""))
+            ended = self.assertRaises(SystemExit, self.options, "--check-config", *arguments)
+        return ended.code, out.getvalue()
+
+    def test_again(self) -> None:
+        """
+        The same options with secrets that are others by now.
+        """
+        (self.secrets / "dfp_users_team").write_text("a:1")
+        options = self.options("--port", "81")
+        (self.secrets / "dfp_users_team").write_text("a:2")
+        (self.secrets / "dfp_users").write_text("b:1")
+        again = options.again()
+        self.assertEqual((again.user_lists, [user.name for user in again.users]), ((("team", "a:2"),), ["b"]))
+        self.assertEqual((again.api_port, options.settings.users), (81, ()))
 
     def test_help(self) -> None:
         """
