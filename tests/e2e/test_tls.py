@@ -254,6 +254,28 @@ class BadClientTests(TlsCase):
         self.assertEqual(self.tls.get().body, b"hello")
         self.assertEqual(self.said_since(start), [])
 
+    def test_many_names(self) -> None:
+        """
+        A greeting that asks for ten thousand names at once ends its connection, quickly and without a word in the log.
+        """
+        self.served()
+        start, began = self.proxy.logged, time.monotonic()
+        names = b"".join(b"\x00\x00\x01" + bytes((97 + number % 26,)) for number in range(10_000))
+        asked = len(names).to_bytes(2, "big") + names
+        extension = b"\x00\x00" + len(asked).to_bytes(2, "big") + asked
+        body = b"\x03\x03" + bytes(32) + b"\x00" + b"\x00\x02\xc0\x2b" + b"\x01\x00"
+        body += len(extension).to_bytes(2, "big") + extension
+        message = b"\x01" + len(body).to_bytes(3, "big") + body
+        for _ in range(20):
+            with self.proxy.connect(self.tls.port) as client:
+                for at in range(0, len(message), 16384):
+                    piece = message[at : at + 16384]
+                    client.send(b"\x16\x03\x01" + len(piece).to_bytes(2, "big") + piece)
+                client.rest()
+        self.assertLess(time.monotonic() - began, HANDSHAKE_S)
+        self.assertEqual(self.tls.get().body, b"hello")
+        self.assertEqual(self.said_since(start), [])
+
     def test_strange_names(self) -> None:
         """
         Names that are no ASCII, endless, or ten thousand different ones neither disturb nor are remembered.
