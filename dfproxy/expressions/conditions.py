@@ -18,7 +18,7 @@ from dfproxy.expressions.fetches import FETCHES, SUFFIXED, Found, Kind, Phase
 from dfproxy.expressions.formats import as_bytes, compile_sample
 from dfproxy.expressions.regex import bounded
 from dfproxy.expressions.samples import Call, Sample, parse_sample
-from dfproxy.expressions.subject import Subject, Surroundings
+from dfproxy.expressions.subject import Named, Subject, Surroundings
 from dfproxy.expressions.words import InvalidExpression
 
 Holds = Callable[[Subject], bool]
@@ -66,8 +66,9 @@ def compile_condition(words: Sequence[str], phase: Phase, surroundings: Surround
         if item is None:
             alternatives.append([])
         else:
-            make = _named if item.named else _test
-            alternatives[-1].append(make(item, phase, surroundings))
+            named = item.named
+            test = _test(item, phase, surroundings) if named is None else _named(named, item.negated, phase)
+            alternatives[-1].append(test)
     if not all(alternatives):
         raise InvalidExpression(f"a test is missing in the condition after {words[0]!r}")
     if sum(map(len, alternatives)) > MOST_TESTS:
@@ -86,23 +87,72 @@ def compile_condition(words: Sequence[str], phase: Phase, surroundings: Surround
     return holds
 
 
-class _Item:
+class NamedTest:
     """
-    One test: its words, and whether it must not hold. One with a name has the words of its alternatives.
+    A test with a name: any of its lines. Those that come later count for rules that came before them, too.
+
+    Args:
+        surroundings: for its expressions.
     """
 
-    def __init__(self, words: list[str], negated: bool, named: tuple[tuple[str, ...], ...] = ()) -> None:
+    __slots__ = ("_compiled", "_lines", "_surroundings")
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._lines: list[tuple[str, ...]] = []
+        self._compiled: dict[Phase, list[Holds]] = {}
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def add(self, words: tuple[str, ...]) -> None:
+        """
+        A further alternative.
+
+        Raises:
+            InvalidExpression: it does not parse, or cannot be asked where the test has been used already.
+        """
+        found: dict[Phase, Holds] = {}
+        failure: InvalidExpression | None = None
+        phases: tuple[Phase, ...] = ("request", "answer")
+        for phase in phases:
+            try:
+                found[phase] = _test(_Item(list(words), False), phase, self._surroundings)
+            except InvalidExpression as error:
+                failure = failure or error
+        if failure is not None and (not found or not self._compiled.keys() <= found.keys()):
+            raise failure
+        self._lines.append(words)
+        for phase, tests in self._compiled.items():
+            tests.append(found[phase])
+
+    def tests(self, phase: Phase) -> list[Holds]:
+        """
+        Its alternatives; grows when lines are added.
+
+        Raises:
+            InvalidExpression: one of them cannot be asked there.
+        """
+        if phase not in self._compiled:
+            self._compiled[phase] = [
+                _test(_Item(list(words), False), phase, self._surroundings) for words in self._lines
+            ]
+        return self._compiled[phase]
+
+
+class _Item:
+    """
+    One test: its words, and whether it must not hold. One with a name has its lines elsewhere.
+    """
+
+    def __init__(self, words: list[str], negated: bool, named: Named | None = None) -> None:
         self.words = words
         self.negated = negated
         self.named = named
 
 
-def _named(item: _Item, phase: Phase, surroundings: Surroundings) -> Holds:
-    """
-    A test with a name: any of its lines.
-    """
-    tests = tuple(_test(_Item(list(words), False), phase, surroundings) for words in item.named)
-    negated = item.negated
+def _named(named: Named, negated: bool, phase: Phase) -> Holds:
+    tests = named.tests(phase)
 
     def holds(subject: Subject) -> bool:
         return any(test(subject) for test in tests) is not negated
@@ -110,7 +160,7 @@ def _named(item: _Item, phase: Phase, surroundings: Surroundings) -> Holds:
     return holds
 
 
-def _items(words: Sequence[str], acls: Mapping[str, tuple[tuple[str, ...], ...]]) -> list[_Item | None]:
+def _items(words: Sequence[str], acls: Mapping[str, Named]) -> list[_Item | None]:
     """
     Tests in their order; None is an `or`.
     """

@@ -26,8 +26,7 @@ from dfproxy.expressions.actions import (
     rule,
     use_backend,
 )
-from dfproxy.expressions.conditions import compile_condition
-from dfproxy.expressions.fetches import Phase
+from dfproxy.expressions.conditions import NamedTest
 from dfproxy.expressions.subject import Surroundings
 from dfproxy.expressions.words import InvalidExpression, split_words
 
@@ -67,7 +66,7 @@ class _Found:
     """
 
     surroundings: Surroundings
-    acls: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    acls: dict[str, NamedTest] = field(default_factory=dict)
     request: list[Action] = field(default_factory=list)
     redirects: list[Action] = field(default_factory=list)
     answer: list[Action] = field(default_factory=list)
@@ -143,19 +142,12 @@ class DirectiveReader:
             raise InvalidExpression("the name of an acl is made of letters, digits and - _ . :")
         if any(word in ("{", "}") for word in test):
             raise InvalidExpression("an acl has no braces; write acl is_api path_beg /api")
-        failure = ""
-        phases: tuple[Phase, ...] = ("request", "answer")
-        for phase in phases:
-            try:
-                compile_condition(("if", "{", *test, "}"), phase, surroundings)
-                break
-            except InvalidExpression as error:
-                failure = failure or str(error)
-        else:
-            raise InvalidExpression(failure)
-        if sum(map(len, self._found.acls.values())) >= MOST_ACL_LINES:
+        acls = self._found.acls
+        if sum(map(len, acls.values())) >= MOST_ACL_LINES:
             raise InvalidExpression(f"there may be {MOST_ACL_LINES} acl lines")
-        self._found.acls[name] = (*self._found.acls.get(name, ()), test)
+        named = acls.get(name) or NamedTest(surroundings)
+        named.add(test)
+        acls[name] = named
 
 
 def read_all(lines: Iterable[str], surroundings: Surroundings) -> Directives:

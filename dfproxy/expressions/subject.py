@@ -63,6 +63,17 @@ class Subject:
         return str(getattr(transport.getHost(), "host", "")) if transport is not None else ""
 
 
+class Named(Protocol):
+    """
+    A test with a name (`dfproxy.expressions.conditions.NamedTest`).
+    """
+
+    def tests(self, phase: Any, /) -> list[Callable[[Subject], bool]]:
+        """
+        Its alternatives, of which any must hold; a later line of configuration may add some.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """
@@ -74,7 +85,7 @@ class Surroundings:
         process: number of this process, for `%pid`.
         now: seconds since 1970.
         random: for `uuid()` and `rand(N)`.
-        acls: tests that have a name: for each the words of its alternatives.
+        acls: tests that have a name.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -82,4 +93,4 @@ class Surroundings:
     process: int = 0
     now: Callable[[], float] = lambda: 0.0
     random: Random = field(default_factory=Random)
-    acls: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    acls: Mapping[str, Named] = field(default_factory=dict)

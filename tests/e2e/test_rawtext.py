@@ -55,6 +55,12 @@ EXTRAS = tuple(
             "http-request deny if b { method POST PUT }",
             "http-request deny deny_status 404 unless !b or { hdr(x-a) 1 }",
         ),
+        (
+            "acl late path_beg /a",
+            "http-request deny deny_status 404 if late",
+            "acl late path_beg /b",
+            "http-request set-header X-Late 1 if !late { path_beg /c } or { path_beg /d }",
+        ),
         ("http-request set-query a=%[path]&%[query]", "http-request set-path /pre%[path]"),
         (
             "http-request replace-header X-A (.)(.*) \\2\\1",

@@ -83,6 +83,20 @@ class LineTests(SynchronousTestCase):
         self.assertFalse(action.holds(subject(line="GET /c/ HTTP/1.1")))
         self.assertFalse(action.holds(subject(line="PUT /a/ HTTP/1.1")))
 
+    def test_acl_later(self) -> None:
+        """
+        A line that comes later counts for rules that came before it, as in HAProxy: a refusal grows with its test.
+        """
+        found = read(
+            "acl a path /x", "http-request deny if a", "http-response del-header b if !METH_GET", "acl a method PUT"
+        )
+        assert found.request[0].holds is not None
+        self.assertFalse(found.request[0].holds(subject()))
+        self.assertTrue(found.request[0].holds(subject(line="GET /x HTTP/1.1")))
+        self.assertTrue(found.request[0].holds(subject(line="PUT /y HTTP/1.1")))
+        self.assertIn("answers only", self.refused("acl a path /x", "http-request deny if a", "acl a res.hdr(x) 1"))
+        self.assertEqual(self.refused("acl a path /x", "acl a nofetch")[:17], "there is no fetch")
+
     def test_acl_before_predefined(self) -> None:
         """
         A name goes before HAProxy's own of the same name.
