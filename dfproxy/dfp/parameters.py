@@ -815,6 +815,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "`v1` or `v2`: each connection to the servers begins with a header of that version of the PROXY protocol, "
         "which says whose it is; the servers must expect it. It then carries requests of that client connection only.",
         source="dfproxy; HAProxy `send-proxy`, `send-proxy-v2`",
+        example="v2",
     ),
     Parameter(
         "clitcpka",
