@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from dfproxy.dfp.given import flag
+from dfproxy.dfp.parameters import BY_NAME
+from dfproxy.dfp.users import CRYPT, entries
 from dfproxy.model.service import Destination, Service
 from dfproxy.model.steps import User
-
-_ABOUT_USERS = frozenset(("users", "usersPassEncrypted"))
 
 
 def users_of(service: Service) -> tuple[User, ...]:
@@ -42,8 +43,8 @@ def masked(service: Service) -> Service:
     """
     if not users_of(service):
         return service
-    kept = tuple(pair for pair in service.parameters if pair[0] not in _ABOUT_USERS)
-    return replace(_with_users(service, lambda user: User(user.name, "")), parameters=kept)
+    parameters = tuple((name, _names(value) if name == "users" else value) for name, value in service.parameters)
+    return replace(_with_users(service, lambda user: User(user.name, "")), parameters=parameters)
 
 
 def hashed(service: Service, hash_of: Callable[[User], str]) -> Service:
@@ -56,14 +57,32 @@ def hashed(service: Service, hash_of: Callable[[User], str]) -> Service:
     """
     if not has_plain(service):
         return service
-    found = _with_users(
-        service, lambda user: user if user.encrypted else User(user.name, hash_of(user), encrypted=True)
-    )
-    if "users" not in dict(service.parameters):
-        return found  # they come from a secret or from everybody's list, and will again
-    text = ",".join(f"{user.name}:{user.password}" for user in dict.fromkeys(users_of(found)))
-    others = [pair for pair in service.parameters if pair[0] not in _ABOUT_USERS]
-    return replace(found, parameters=tuple(sorted([*others, ("users", text), ("usersPassEncrypted", "true")])))
+    known: dict[User, str] = {}
+
+    def kept(user: User) -> User:
+        if user.encrypted:
+            return user
+        if user not in known:
+            known[user] = hash_of(user)
+        return User(user.name, known[user], encrypted=True)
+
+    given = dict(service.parameters)
+    if "users" in given and not flag(BY_NAME["usersPassEncrypted"], given.get("usersPassEncrypted", "")):
+        given["users"] = ",".join(_entry(name, password, kept) for name, password in entries(given["users"]))
+    return replace(_with_users(service, kept), parameters=tuple(given.items()))
+
+
+def _entry(name: str, password: str, kept: Callable[[User], User]) -> str:
+    """
+    One entry of `users` as it is kept. One without password stays: the password comes from a list, and will again.
+    """
+    if not password or password.startswith(CRYPT):
+        return f"{name}:{password}" if password else name
+    return f"{name}:{CRYPT}{kept(User(name, password)).password}"
+
+
+def _names(text: str) -> str:
+    return ",".join(name if not password else f"{name}:" for name, password in entries(text))
 
 
 def differs_by_hash(given: Service, kept: Service) -> list[tuple[str, str]] | None:

@@ -18,6 +18,11 @@ NOBODY = User("dummyUser", "*", encrypted=True)
 Stands where users were asked for and none are left, as in DFP; `*` is the hash of no password (crypt(3)).
 """
 
+CRYPT = "{crypt}"
+"""
+Before the hash of a single password in a list whose others are plain: how `users` is kept in the journal. LDAP's word.
+"""
+
 MOST_USERS = 1000
 """
 Most users of a service.
@@ -84,7 +89,9 @@ def service_users(
     known = {user.name.lower(): user for user in (kept if secret else everybody) if user != NOBODY}
     found: list[User] = []
     for name, password in entries(text):
-        if password:
+        if password.startswith(CRYPT):
+            found.append(User(name, password.removeprefix(CRYPT), encrypted=True))
+        elif password:
             found.append(User(name, password, encrypted))
         elif (user := known.get(name.lower())) is not None:
             found.append(User(name, user.password, user.encrypted))

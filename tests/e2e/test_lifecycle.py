@@ -186,7 +186,7 @@ class PasswordTests(LifecycleCase):
         for file in Path(self.proxy.folder).rglob("*"):
             if file.is_file():
                 self.assertNotIn(secret.encode(), file.read_bytes(), file)
-        self.assertIn("bob:$6$", (self.proxy.folder / "state" / "journal").read_text())
+        self.assertIn("bob:{crypt}$6$", (self.proxy.folder / "state" / "journal").read_text())
         self.assertEqual([get(self.proxy, "/a", user)[0] for user in (f"bob:{secret}", "bob:no", "")], [200, 401, 401])
         self.assertEqual(self.revisions()["Revision"], before)
         self.proxy.publish("a", self.blue, **about)

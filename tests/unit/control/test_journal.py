@@ -19,7 +19,7 @@ from dfproxy.control.journal import AGAIN_S, CHANGE_BYTES, DAMAGED, GROWTH_BYTES
 from dfproxy.control.publisher import RECORD_S, Publisher
 from dfproxy.errors import JournalError
 from dfproxy.model.service import Service
-from dfproxy.model.snapshot import Change, Revision
+from dfproxy.model.snapshot import Change, Hold, Revision
 from tests.unit.control.disk import SURVIVALS, Disk, PowerCut
 from tests.unit.control.test_publisher import Names, Plane, service
 
@@ -126,6 +126,22 @@ class PlainTests(JournalCase):
             found = self.opened(disk.crashed("synced")).replayed
             self.assertEqual(found.services, STATES[count])
             self.assertEqual((found.revision, found.digest), (count, f"{count:032x}"))
+
+    def test_holds(self) -> None:
+        """
+        Holds survive a start and that the file is written anew, until they end.
+        """
+        disk, hold = Disk(), Hold("a", service("a", 9), 4)
+        journal = self.opened(disk, growth_bytes=1)
+        held = Change(Revision(1, "1"), (service("a"),), holds=(hold, Hold("b", service("b"), 4)))
+        self.assertEqual(self.record(journal, held), "")
+        self.assertEqual(self.record(journal, Change(Revision(2, "2"), released=("b",))), "")
+        for number in range(3, 20):
+            self.assertEqual(self.record(journal, change(number, service("c", number))), "")
+        self.assertGreater(disk.taken.count("rename"), 1)
+        self.assertEqual(self.opened(disk.crashed("synced")).replayed.holds, {"a": hold})
+        self.assertEqual(self.record(journal, Change(Revision(20, "20"), released=("a",))), "")
+        self.assertEqual(self.opened(disk.crashed("synced")).replayed.holds, {})
 
     def test_one_write(self) -> None:
         """

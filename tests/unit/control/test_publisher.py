@@ -18,12 +18,14 @@ from zope.interface.verify import verifyObject
 
 from dfproxy.control.digests import digest
 from dfproxy.control.publisher import CALLERS, NAMES_S, PREPARE_S, Publisher
+from dfproxy.dfp.kept import hashed
 from dfproxy.errors import NotReady, Overloaded, Refused, Superseded
 from dfproxy.interfaces import IDataPlane, INames, IPublisher
 from dfproxy.model.certificate import Certificate
 from dfproxy.model.match import Match
 from dfproxy.model.service import Destination, Service
-from dfproxy.model.snapshot import Change, Membership, Revision, ServerAddress
+from dfproxy.model.snapshot import Change, Hold, Membership, Revision, ServerAddress
+from tests.unit.api.services import service as with_users
 
 
 def service(name: str, port: int = 80) -> Service:
@@ -506,3 +508,103 @@ class CertificateTests(PublisherCase):
         self.successResultOf(self.publisher.restore((service("x"),), 9))
         self.assertEqual(self.plane.changes[-1].certificates, (certificate("a"),))
         self.assertEqual(set(self.publisher.snapshot.certificates), {"folder/a"})
+
+
+class KeptTests(SynchronousTestCase):
+    """
+    What was kept with hashes of passwords is given again with the passwords.
+    """
+
+    def setUp(self) -> None:
+        self.verdicts: list[Deferred[list[bool]]] = []
+        self.told: list[tuple[int, list[tuple[str, str]]]] = []
+        self.plane, self.clock = Plane(), Clock()
+        self.publisher = Publisher(
+            self.plane,
+            Names(),
+            self.clock,
+            recognise=self.recognise,
+            told=lambda before, change, causes: self.told.append((change.revision.number, causes)),
+        )
+        self.kept = hashed(with_users("web", users="bob:secret"), lambda user: "$6$saltsalt$" + "x" * 86)
+        self.successResultOf(self.publisher.restore((self.kept,), 7, ()))
+
+    def recognise(self, pairs: list[tuple[Service, Service]]) -> Deferred[list[bool]]:
+        self.assertEqual([kept for _, kept in pairs], [self.kept])
+        self.verdicts.append(Deferred())
+        return self.verdicts[-1]
+
+    def test_the_same(self) -> None:
+        """
+        The same password is no change; what is in force stays as it is.
+        """
+        answer = self.publisher.publish((with_users("web", users="bob:secret"),))
+        self.assertNoResult(answer)
+        self.verdicts[0].callback([True])
+        self.assertEqual(self.successResultOf(answer).number, 7)
+        self.assertIs(self.publisher.snapshot.services["web"], self.kept)
+        self.assertEqual(self.told, [])
+
+    def test_another(self) -> None:
+        """
+        Another password is a change; and so is whatever else differs, which asks for no verdict.
+        """
+        answer = self.publisher.publish((with_users("web", users="bob:other"),), cause="why")
+        self.verdicts[0].callback([False])
+        self.assertEqual(self.successResultOf(answer).number, 8)
+        self.assertEqual(self.told, [(8, [("why", "dfp")])])
+        self.successResultOf(self.publisher.publish((with_users("web", users="eve:secret"),)))
+        self.assertEqual(len(self.verdicts), 1)
+
+    def test_overtaken(self) -> None:
+        """
+        Who comes later wins, also over who is still being recognised.
+        """
+        first = self.publisher.publish((with_users("web", users="bob:other"),))
+        second = self.publisher.publish((with_users("web", users="eve:later"),))
+        self.successResultOf(second)
+        self.verdicts[0].callback([False])
+        self.failureResultOf(first, Superseded)
+        self.assertEqual(self.publisher.snapshot.services["web"], with_users("web", users="eve:later"))
+
+    def test_no_verdict(self) -> None:
+        """
+        A verdict that does not come, or fails, does not keep the change: it counts as another password.
+        """
+        answer = self.publisher.publish((with_users("web", users="bob:secret"),))
+        self.clock.advance(NAMES_S + 1)
+        self.assertEqual(self.successResultOf(answer).number, 8)
+
+
+class AtOnceTests(PublisherCase):
+    """
+    Several services put in force and taken away in one step.
+    """
+
+    def test_one_revision(self) -> None:
+        """
+        One change, one revision; refused, nothing of it is there.
+        """
+        self.successResultOf(self.publisher.publish((service("old"), service("both"))))
+        answer = self.publisher.change((service("new"), service("both", 81)), ("old", "unknown"))
+        self.assertEqual(self.successResultOf(answer).number, 2)
+        self.assertEqual(set(self.plane.services), {"new", "both"})
+        before = self.publisher.snapshot
+        self.failureResultOf(self.publisher.change((service("x"), service("y", 1)), ("new",)), Refused)
+        self.assertEqual(self.publisher.snapshot, before)
+
+    def test_hold_and_race(self) -> None:
+        """
+        A source that repeats itself in the very moment of an undo does not win over it.
+        """
+        old, now = service("s", 81), service("s", 82)
+        self.successResultOf(self.publisher.publish((old,)))
+        self.successResultOf(self.publisher.publish((now,)))
+        self.plane.hold()
+        undo = self.publisher.change((old,), holds=(Hold("s", now, 2),))
+        repeated = self.publisher.publish((now,))
+        self.plane.go_on()
+        self.successResultOf(undo)
+        self.assertEqual(self.successResultOf(repeated).number, 3)
+        self.assertEqual(self.publisher.snapshot.services["s"], old)
+        self.assertEqual(set(self.publisher.snapshot.holds), {"s"})

@@ -15,7 +15,7 @@ from dfproxy.control.records import DAMAGES, VERSION, Line, Replayed, _line, bas
 from dfproxy.errors import JournalError
 from dfproxy.model.match import HostPattern, Match, PathPattern
 from dfproxy.model.service import Balance, Destination, Endpoint, Service
-from dfproxy.model.snapshot import Change, Revision
+from dfproxy.model.snapshot import Change, Hold, Revision
 
 State = dict[str, Service]
 
@@ -301,3 +301,59 @@ class VersionTests(SynchronousTestCase):
         row["gone"] = 1
         record = _line(Line(VERSION, 1, 0, "publish", "a", msgspec.Raw(json.dumps(row).encode())))
         self.assertEqual(replay(b"".join(base((), 0, "", "me", 9)) + record).services, {"a": plain("a")})
+
+
+class HoldTests(SynchronousTestCase):
+    """
+    What keeps a source out is in the file as well.
+    """
+
+    def script(self) -> list[Change]:
+        """
+        A hold comes with a service, one of a name that is not in force, one is replaced, and one ends.
+        """
+        one, other, newer = Hold("a", plain("a", 2), 7), Hold("gone", plain("gone"), 7), Hold("a", plain("a", 3), 9)
+        return [
+            Change(Revision(1, "1"), (plain("a"), plain("b")), holds=(one, other)),
+            Change(Revision(2, "2"), (), ("b",), holds=(newer,)),
+            Change(Revision(3, "3"), (plain("gone"),), released=("gone",)),
+            Change(Revision(4, "4"), released=("a",)),
+        ]
+
+    def test_every_byte(self) -> None:
+        """
+        Cut at any byte, a file says which holds there were after some change, together with its services.
+        """
+        first = Hold("x", plain("x", 9), 3)
+        content = b"".join(base((plain("x"),), 0, "f" * 32, "me", 2, (first,)))
+        holds, services = {"x": first}, {"x": plain("x")}
+        states, ends = [(dict(services), dict(holds))], [len(content)]
+        for change in self.script():
+            content += lines_of(change)
+            for name in change.released:
+                holds.pop(name)
+            holds.update((hold.name, hold) for hold in change.holds)
+            for name in change.removed:
+                services.pop(name)
+            services.update((one.name, one) for one in change.services)
+            states.append((dict(services), dict(holds)))
+            ends.append(len(content))
+        for size in range(ends[0], len(content) + 1):
+            found = replay(content[:size])
+            whole = sum(end <= size for end in ends)
+            self.assertEqual((found.services, found.holds), states[whole - 1], size)
+            self.assertEqual((found.damaged, found.good_bytes), (0, ends[whole - 1]))
+
+    def test_damaged(self) -> None:
+        """
+        A hold that cannot be read is reported by its line, and everything else counts.
+        """
+        content = b"".join(base((plain("x"),), 0, "f" * 32, "me", 2))
+        for change in self.script()[:2]:
+            content += lines_of(change)
+        lines = content.splitlines(keepends=True)
+        (at,) = (n for n, line in enumerate(lines) if json.loads(line).get("name") == "gone")
+        lines[at] = lines[at].replace(b'"port":80', b'"port":81')
+        found = replay(b"".join(lines))
+        self.assertEqual([damage.line for damage in found.damages], [at + 1])
+        self.assertEqual((set(found.holds), set(found.services)), ({"a"}, {"x", "a"}))

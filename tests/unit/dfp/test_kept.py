@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.dfp.kept import differs_by_hash, has_plain, hashed, masked, users_of
 from dfproxy.dfp.reconfigure import read
-from dfproxy.dfp.users import global_users
+from dfproxy.dfp.users import CRYPT, global_users
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.steps import User
@@ -40,6 +40,7 @@ class HashedTests(SynchronousTestCase):
             {"users": "bob:secret,ann"},
             {"usersSecret": "list"},
             {"users": "bob,dan:secret", "usersSecret": "list"},
+            {"users": f"dan:secret,eve:{CRYPT}{HASH}"},
             {},
         ):
             plain = service(**parameters)
@@ -51,8 +52,10 @@ class HashedTests(SynchronousTestCase):
                 self.assertNotIn(f"'{password}'", text)
                 self.assertNotIn(f":{password}", text)
             self.assertEqual([u.name for u in users_of(kept)], [u.name for u in users_of(plain)])
-            if "users" in parameters:
-                self.assertEqual(service(**dict(kept.parameters)), kept)
+            # Passwords of lists are read from the lists again, all others are hashes now.
+            again = hashed(service(**dict(kept.parameters)), hash_of)
+            self.assertEqual(again, kept)
+            self.assertEqual([name for name, _ in kept.parameters], [name for name, _ in plain.parameters])
 
     def test_nothing_to_hide(self) -> None:
         """
@@ -75,6 +78,7 @@ class ComparedTests(SynchronousTestCase):
         self.assertEqual(masked(plain), masked(hashed(plain, hash_of)))
         self.assertEqual(masked(plain), masked(service(users="bob:another")))
         self.assertNotEqual(masked(plain), masked(service(users="eve:secret")))
+        self.assertNotEqual(masked(service(users="ann:secret")), masked(service(users="ann")))
         self.assertNotEqual(masked(plain), masked(service(users="bob:secret", servicePath="/t")))
         self.assertNotIn("secret", repr(masked(plain).parameters))
 
