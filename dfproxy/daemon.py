@@ -395,10 +395,13 @@ class ProxyService(TwistedService):
     @inlineCallbacks
     def _read_files(self) -> Generator[Deferred[Any], Any, tuple[str, ...]]:
         """
-        Certificates, users, and in every worker error pages.
+        Certificates, users, and in every worker error pages; and names are asked again.
         """
         left: tuple[str, ...] = yield self._files.again()
         left += yield self._users.refresh(self._other_users)
+        for service in list(self.publisher.snapshot.services.values()):
+            for destination in service.destinations:
+                self.names.ask_now(service.name, destination.index)
         pages = yield self.data_plane.query("pages", None)
         found = dict.fromkeys(line for answer in pages if isinstance(answer, list) for line in answer)
         return (*left, *found)

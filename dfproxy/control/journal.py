@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -103,6 +104,7 @@ class Journal:
         by: which dfproxy this is, for the file.
         read: makes a service of its parameters and origin, for definitions that another version has written.
         growth_bytes: what a file may grow to whatever it holds.
+        kept: a service as it may be written, should the file have another one; None: as it is.
 
     Attributes:
         replayed: what the file said when it was opened.
@@ -117,6 +119,7 @@ class Journal:
         by: str = "",
         read: Reader | None = None,
         growth_bytes: int = GROWTH_BYTES,
+        kept: Callable[[Service], Service] | None = None,
     ) -> None:
         self._storage = storage
         self._clock = clock
@@ -124,6 +127,7 @@ class Journal:
         self._by = by
         self._read = read
         self._growth_bytes = growth_bytes
+        self._kept = kept
         self.replayed = Replayed()
         self.trouble = ""
         self._services: dict[str, Service] = {}
@@ -166,6 +170,7 @@ class Journal:
             content = b""
         found = self.replayed = replay(content, self._read)
         self._services, self._holds = dict(found.services), dict(found.holds)
+        rewritten = self._rewrite()
         self._number, self._digest = found.revision, found.digest
         torn = len(content) - found.good_bytes
         if torn and found.good_bytes:
@@ -185,13 +190,24 @@ class Journal:
             self._keep_damaged(found)
         if not found.good_bytes:
             self._write_anew()
-        elif found.damaged or found.by != self._by:
+        elif found.damaged or found.by != self._by or rewritten:
             try:
                 self._write_anew()
             except OSError as error:
                 # The old one will do: it is read in the same way the next time.
                 log.error("journal: it cannot be written anew: {reason}", reason=_words(error))
         return found
+
+    def _rewrite(self) -> bool:
+        """
+        Have services as they may be written; whether the file has something that may not.
+        """
+        before = dict(self._services), dict(self._holds)
+        if self._kept is None:
+            return False
+        self._services = {name: self._kept(service) for name, service in self._services.items()}
+        self._holds = {name: replace(hold, against=self._kept(hold.against)) for name, hold in self._holds.items()}
+        return before != (self._services, self._holds)
 
     def _keep_damaged(self, found: Replayed) -> None:
         """

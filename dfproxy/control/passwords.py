@@ -53,10 +53,16 @@ class Passwords:
         return self._run(
             lambda: replace(
                 change,
-                services=tuple(hashed(service, self._hash) for service in change.services),
-                holds=tuple(replace(hold, against=hashed(hold.against, self._hash)) for hold in change.holds),
+                services=tuple(map(self.hashed, change.services)),
+                holds=tuple(replace(hold, against=self.hashed(hold.against)) for hold in change.holds),
             )
         )
+
+    def hashed(self, service: Service) -> Service:
+        """
+        The service without plain passwords. Blocks for milliseconds for each that is not known yet.
+        """
+        return hashed(service, self._hash)
 
     def recognised(self, pairs: list[tuple[Service, Service]]) -> Deferred[list[bool]]:
         """

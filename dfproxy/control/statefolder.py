@@ -53,7 +53,9 @@ class StateFolder:
         self._owner = owner
         self.folder = Folder(path)
         self._passwords = Passwords(self.in_thread)
-        self._journal = Journal(self.folder, reactor, self.in_thread, f"dfproxy {__version__}", read)
+        self._journal = Journal(
+            self.folder, reactor, self.in_thread, f"dfproxy {__version__}", read, kept=self._passwords.hashed
+        )
 
     def in_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
         """

@@ -123,7 +123,7 @@ class UserLists:
                         if other is not None and other != service:
                             changed.append(other)
                 if changed:
-                    yield publisher.publish(tuple(changed))
+                    yield publisher.publish(tuple(changed), cause="reload")
                     count += len(changed)
                 else:
                     yield deferLater(self._clock, 0)

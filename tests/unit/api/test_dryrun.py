@@ -10,10 +10,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.api.dryrun import LAST, RefusedServices, dry_run
+from dfproxy.control.overlaps import Overlaps
 from dfproxy.control.trial import Trial
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import ServerAddress
+from dfproxy.routing.precedence import DfpOrder
 from tests.fakes import FakeDataPlane, FakeNames
 from tests.unit.api.caller import Api
 from tests.unit.api.services import service, snapshot
@@ -108,6 +110,19 @@ class DryRunTests(SynchronousTestCase):
             Deferred.fromCoroutine(dry_run(self.api.control, (service("n"),), ())), RefusedServices
         )
         self.assertEqual(failure.value.refused, {"n": "no such condition"})
+
+    def test_shadowed(self) -> None:
+        """
+        What a change would hide, or what would hide it, is told.
+        """
+        overlaps = Overlaps(DfpOrder().key, self.api.clock)
+        overlaps.begin((service("digital"), service("z")))
+        self.api = Api(data_plane=self.plane, names=self.names, more={"shadowed": overlaps.trial})
+        self.api.publisher.snapshot = snapshot(service("digital"), service("z"))
+        product = service("digitalproduct", servicePath="/digitalproduct")
+        (found,) = self.run_dry(product)["Shadowed"]
+        self.assertIn("digitalproduct-be8080_0 never gets a request: digital-be8080_0", found)
+        self.assertEqual(self.run_dry(product, removed=("digital",))["Shadowed"], [])
 
     def test_calls(self) -> None:
         """

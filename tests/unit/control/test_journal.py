@@ -143,6 +143,21 @@ class PlainTests(JournalCase):
         self.assertEqual(self.record(journal, Change(Revision(20, "20"), released=("a",))), "")
         self.assertEqual(self.opened(disk.crashed("synced")).replayed.holds, {})
 
+    def test_what_may_not_be_written(self) -> None:
+        """
+        What a former version has written and this one may not is gone from the file with the first start.
+        """
+        disk = Disk()
+        self.record(self.opened(disk), change(1, service("a", 1111), service("b")))
+        allowed = lambda one: service(one.name, 80)  # noqa: E731  short
+        self.assertIn(b"1111", disk.names_[JOURNAL].synced)
+        for port in (1111, 80):
+            journal = Journal(disk, self.clock, maybeDeferred, BY, kept=allowed)
+            self.assertEqual(journal.open().services["a"], service("a", port))
+        self.assertEqual(disk.taken.count("rename"), 2)
+        self.assertNotIn(b"1111", disk.names_[JOURNAL].synced)
+        self.assertEqual(self.opened(disk.crashed("synced")).replayed.services, {"a": service("a"), "b": service("b")})
+
     def test_one_write(self) -> None:
         """
         A batch costs one write and one sync, however many services it has.
