@@ -53,6 +53,7 @@ SUITES = (
     Suite("unit", ("tests.unit",), 180),
     Suite("plugins", ("tests.plugins",), 60),
     Suite("uv", ("tests.uv",), 240),
+    Suite("wire", ("tests.wire",), 120),
     Suite("e2e", ("tests.e2e",), 420),
     # Last: it looks at what the others did.
     Suite("parts", ("tests.test_parts",), 30),
