@@ -26,6 +26,7 @@ from dfproxy.exchange.passwords import Verifier
 from dfproxy.exchange.steps import Tools
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.expressions.subject import Surroundings
+from dfproxy.frontend.captured import capturing
 from dfproxy.frontend.errorpages import Pages, examine, read_pages
 from dfproxy.frontend.forwarded import believing
 from dfproxy.frontend.logfile import LogFile, stamp
@@ -73,6 +74,8 @@ def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> Lo
     lookup: Lookup = lambda request: current.table.lookup(request)  # noqa: E731  short
     if settings.trusted_proxies:
         lookup = believing(lookup, Networks(settings.trusted_proxies))
+    if access_log is not None and settings.access_lines.captured:
+        lookup = capturing(lookup, settings.access_lines.captured)
     site = Site(ReverseProxyResource(lookup=lookup, traffic=traffic))
     site.limit = settings.limits.client_connections // max(settings.workers, 1) or _connections()
     if not settings.http2:

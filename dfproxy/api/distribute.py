@@ -63,7 +63,7 @@ log = Logger()
 
 class NoReplicas(DfproxyError):
     """
-    It is not known which replicas there are; the text is for the caller.
+    It is not known which replicas there are, or what they say; the text is for the caller.
     """
 
 
@@ -205,21 +205,46 @@ class Replicas:
         Returns:
             Why, for each address that has not carried it out.
         """
+        return {address: said for address, said in await self._ask(others, call, ANSWER_BYTES) if isinstance(said, str)}
+
+    async def texts(self, call: Passed, limit_bytes: int) -> list[str]:
+        """
+        What all others say to a question.
+
+        Args:
+            call: the question.
+            limit_bytes: longest answer of one of them.
+
+        Raises:
+            NoReplicas: it is not known which there are, or one has not answered.
+        """
+        told = await self._ask(await self.others(), call, limit_bytes)
+        failed = [f"{address}: {said}" for address, said in told if isinstance(said, str)]
+        if failed:
+            raise NoReplicas(f"not answered by every replica: {'; '.join(failed)}")
+        return [said.body.decode("utf-8", "replace") for _, said in told if isinstance(said, Said)]
+
+    async def _ask(self, others: tuple[str, ...], call: Passed, limit_bytes: int) -> list[tuple[str, Said | str]]:
+        """
+        Returns:
+            Each address with its answer, or with why there is none.
+        """
         port = self._port()
         asked: list[Deferred[Said]] = []
         for address in others:
             host = f"[{address}]" if ":" in address else address
             url = f"http://{host}:{port}{call.target}"
-            asked.append(self._asking.ask(call.method, url, REPLICA_S, ANSWER_BYTES, call.body, call.headers))
+            asked.append(self._asking.ask(call.method, url, REPLICA_S, limit_bytes, call.body, call.headers))
         told: list[tuple[bool, Any]] = await DeferredList(asked, consumeErrors=True)
-        failed = {}
+        found: list[tuple[str, Said | str]] = []
         for address, (answered, said) in zip(others, told, strict=True):
             if not answered:
-                known = said.check(Unanswered)
-                failed[address] = str(said.value) if known else said.getErrorMessage()
+                found.append((address, str(said.value) if said.check(Unanswered) else said.getErrorMessage()))
             elif said.status >= 300:
-                failed[address] = f"{said.status} {_message(said.body)}".rstrip()
-        return failed
+                found.append((address, f"{said.status} {_message(said.body)}".rstrip()))
+            else:
+                found.append((address, said))
+        return found
 
 
 def _message(body: bytes) -> str:

@@ -16,7 +16,7 @@ from twisted.internet.task import CooperativeTask, Cooperator, SchedulerError, T
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from dfproxy.api.access import CallQueue
+from dfproxy.api.access import Answer, CallQueue
 from dfproxy.api.control import Control
 from dfproxy.api.request import Request, Verb
 
@@ -212,5 +212,5 @@ class LongAnswer(Verb):
         """
         return self._queue.render(request, self._answer)
 
-    async def _answer(self, request: Request) -> None:
+    async def _answer(self, request: Request) -> Answer | None:
         raise NotImplementedError  # each verb has its own

@@ -42,7 +42,7 @@ _HOST_FORMS = ("beg", "dir", "dom", "end", "len", "reg", "sub")
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
-LONGEST_CAPTURES = 1024
+LONGEST_CAPTURES = 800
 """
 Bytes of captured fields in one access line, all together: with the rest they fit into a line.
 """

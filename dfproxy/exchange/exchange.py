@@ -231,8 +231,11 @@ class Exchange:
         except Exception:  # noqa: BLE001  a plugin's fault must not become ours
             backend.balancer_failed()
             server = None
-        if self._failed_at is not None and server in self._failed_at:
-            server = backend.another(self._failed_at) or server
+        if self._failed_at is not None:
+            if server in self._failed_at:
+                server = backend.another(self._failed_at) or server
+            if server is not None and server not in self._failed_at:
+                self._failed_at[-1].redispatches += 1
         if server is None:
             self._fail(NO_SERVER)
             return

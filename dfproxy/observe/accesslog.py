@@ -17,6 +17,7 @@ from dfproxy.model.ending import Ending
 from dfproxy.model.settings import AccessLines
 from dfproxy.observe.logformat import (
     HTTP,
+    TCP,
     Line,
     captured,
     compile_format,
@@ -32,6 +33,11 @@ from dfproxy.observe.logformat import (
 BLOCK_BYTES = 4096
 """
 Longest write: pipes take this much in one piece (pipe(7) PIPE_BUF), so lines of several workers do not mix.
+"""
+
+TCPLOG = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq"
+"""
+Lines about connections unless said otherwise (HAProxy `option tcplog`).
 """
 
 FORMATS = ("json", "httplog")
@@ -107,8 +113,11 @@ class AccessLog:
         self._errors_only = look.errors_only
         self._surroundings = surroundings
         self._line: Callable[[Line], str] = _json_line if look.form == "json" else _httplog_line
-        if look.form != "json" and look.http:
-            self._line = compile_format(look.http, HTTP)
+        self._connection_line: Callable[[Line], str] = self._line
+        if look.form != "json":
+            if look.http:
+                self._line = compile_format(look.http, HTTP)
+            self._connection_line = compile_format(look.tcp or TCPLOG, TCP)
         self._lines: list[bytes] = []
         self._second = -1
         self._date = ""
@@ -129,8 +138,10 @@ class AccessLog:
             self._second = second
             self._date = self._stamp(second, self._style)
         date = self._date % int(wall % 1 * 1000)
-        shown = tuple(plain_text(value, len(value)) for value in getattr(exchange.request, "captured", ()))
-        line = self._line(Line(exchange, ending, now, wall, date, shown, self._surroundings))
+        shown = tuple(plain_text(value, 2 * len(value)) for value in getattr(exchange.request, "captured", ()))
+        # Whole connections are told in their own words.
+        make = self._connection_line if getattr(exchange, "is_tunnel", False) else self._line
+        line = make(Line(exchange, ending, now, wall, date, shown, self._surroundings))
         self._lines.append(f"{self._prefix}{line}".encode()[: BLOCK_BYTES - 1] + b"\n")
 
     def flush(self) -> None:

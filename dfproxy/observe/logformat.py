@@ -243,7 +243,7 @@ HTTP: dict[str, Field] = {
 Variables of lines about requests.
 """
 
-_EXPRESSIONS: dict[str, Field] = {
+EXPRESSIONS: dict[str, Field] = {
     "src": COMMON["ci"],
     "src_port": COMMON["cp"],
     "dst_port": COMMON["fp"],
@@ -329,13 +329,13 @@ def _expression(text: str, place: int, known: Mapping[str, Field]) -> tuple[Fiel
     if end < 0:
         raise UnknownFormat("%[ is never closed")
     said = text[place + 1 : end].strip()
-    field = _EXPRESSIONS.get(said.lower())
+    field = EXPRESSIONS.get(said.lower())
     number = _CAPTURE.match(said)
     if number is not None:
         at = int(number[1])
         field = lambda line: line.captured[at] if at < len(line.captured) else "-"  # noqa: E731  as those above
     if field is None or (known is TCP and said not in ("src", "src_port", "dst_port")):
-        names = ", ".join(sorted([*_EXPRESSIONS, "capture.req.hdr(N)"]))
+        names = ", ".join(sorted([*EXPRESSIONS, "capture.req.hdr(N)"]))
         raise UnknownFormat(f"%[{said}] is not known; known are {names}")
     return field, end + 1
 

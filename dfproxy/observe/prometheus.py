@@ -48,6 +48,7 @@ class Totals:
         weight: share relative to the others; of a backend the sum; None: not known.
         active: servers of a backend that may be used; None: not known.
         limit: most sessions at once; None: there is no limit.
+        state: HAProxy's word for it; empty: as `up` says.
     """
 
     kind: Kind
@@ -59,6 +60,7 @@ class Totals:
     weight: int | None = None
     active: int | None = None
     limit: int | None = None
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,9 @@ class Condition:
         calls_running: control calls under way.
         calls_waiting: control calls that wait for their turn.
         measures: what parts of the control plane tell of themselves.
+        scrapes: how often `/metrics` was asked, with this time.
+        version: of dfproxy.
+        only: services that are told of, and nothing else is; None: all.
     """
 
     revision: int
@@ -123,6 +128,9 @@ class Condition:
     calls_running: int = 0
     calls_waiting: int = 0
     measures: tuple[Measure, ...] = ()
+    scrapes: int = 0
+    version: str = ""
+    only: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +164,12 @@ def _by_class(name: str, text: str) -> _Family:
 # DFP's exporter called all of these gauges; Prometheus asks nothing of the type, and counters is what they are.
 _FRONTEND = (
     _one("haproxy_frontend_current_sessions", "gauge", "Client connections now.", "in_flight"),
+    _one("haproxy_frontend_max_sessions", "gauge", "Most client connections seen at once.", "peak"),
     _one("haproxy_frontend_connections_total", "counter", "Client connections accepted.", "connections"),
+    _one("haproxy_frontend_current_session_rate", "gauge", "Client connections of the last second.", "rate"),
+    _one("haproxy_frontend_max_session_rate", "gauge", "Most client connections in a second.", "rate_peak"),
+    _one("haproxy_frontend_requests_denied_total", "counter", "Requests denied by rules.", "denied"),
+    _one("haproxy_frontend_request_errors_total", "counter", "Requests that could not be read.", "request_errors"),
     _one("haproxy_frontend_bytes_in_total", "counter", "Bytes from clients.", "bytes_in"),
     _one("haproxy_frontend_bytes_out_total", "counter", "Bytes to clients.", "bytes_out"),
     _by_class("haproxy_frontend_http_responses_total", "Responses by class."),
@@ -167,13 +180,19 @@ _BACKEND = tuple(
     family
     for side in ("backend", "server")
     for family in (
+        _one(f"haproxy_{side}_current_queue", "gauge", "Exchanges that wait for a server.", "waiting"),
+        _one(f"haproxy_{side}_max_queue", "gauge", "Most exchanges seen waiting at once.", "waiting_peak"),
         _one(f"haproxy_{side}_current_sessions", "gauge", "Exchanges under way.", "in_flight"),
+        _one(f"haproxy_{side}_max_sessions", "gauge", "Most exchanges seen under way at once.", "peak"),
+        _one(f"haproxy_{side}_current_session_rate", "gauge", "Exchanges of the last second.", "rate"),
+        _one(f"haproxy_{side}_max_session_rate", "gauge", "Most exchanges in a second.", "rate_peak"),
         _one(f"haproxy_{side}_connections_total", "counter", "Exchanges so far.", "requests"),
         _one(f"haproxy_{side}_bytes_in_total", "counter", "Bytes of requests.", "bytes_in"),
         _one(f"haproxy_{side}_bytes_out_total", "counter", "Bytes of responses.", "bytes_out"),
         _one(f"haproxy_{side}_connection_errors_total", "counter", "Failed connects.", "connect_errors"),
         _one(f"haproxy_{side}_response_errors_total", "counter", "Broken or missing responses.", "response_errors"),
         _one(f"haproxy_{side}_retry_warnings_total", "counter", "Attempts repeated.", "retries"),
+        _one(f"haproxy_{side}_redispatch_warnings_total", "counter", "Attempts at another server.", "redispatches"),
         _by_class(f"haproxy_{side}_http_responses_total", "Responses by class."),
     )
 )
@@ -250,13 +269,28 @@ def exposition(totals: Iterable[Totals], condition: Condition) -> Iterator[str]:
     yield "# HELP haproxy_up Always 1: this proxy is asked directly.\n# TYPE haproxy_up gauge\nhaproxy_up 1\n"
     for family in _FRONTEND:
         yield from _family(family, frontends)
+    yield from _flags(
+        "haproxy_frontend_limit_sessions",
+        "Most client connections at once, where the operator limits them.",
+        (f"{{{labels}}} {total.limit}" for labels, total in frontends if total.limit is not None),
+    )
+    yield from _flags(
+        "haproxy_frontend_limit_session_rate",
+        "Most client connections in a second; 0: no limit.",
+        (f"{{{labels}}} 0" for labels, _ in frontends),
+    )
     half = len(_BACKEND) // 2
     for family in _BACKEND[:half]:
         yield from _family(family, backends)
     yield from _flags(
         "haproxy_backend_up",
         "Whether the backend has a server.",
-        (f'{{backend="{escape(name)}"}} {int(up)}' for name, up in condition.backends_up.items()),
+        (f'{{backend="{escape(name)}"}} {int(up)}' for name, up in _usable(backends, condition)),
+    )
+    yield from _flags(
+        "haproxy_backend_weight",
+        "Shares of all servers that may be used.",
+        (f"{{{labels}}} {total.weight}" for labels, total in backends if total.weight is not None),
     )
     for family in _BACKEND[half:]:
         yield from _family(family, servers)
@@ -272,7 +306,18 @@ def exposition(totals: Iterable[Totals], condition: Condition) -> Iterator[str]:
     )
     for family in _OWN:
         yield from _family(family, own_labels)
-    yield from _own_condition(condition)
+    if condition.only is None:
+        yield from _exporter(condition)
+        yield from _own_condition(condition)
+
+
+def _usable(backends: list[tuple[str, Totals]], condition: Condition) -> Iterator[tuple[str, bool]]:
+    """
+    Each backend, and whether it has a server that may be used now.
+    """
+    down = {total.backend for _, total in backends if total.up is False}
+    for name, up in condition.backends_up.items():
+        yield name, up and name not in down
 
 
 def _family(family: _Family, labelled: list[tuple[str, Totals]]) -> Iterator[str]:
@@ -306,6 +351,24 @@ def _flags(name: str, text: str, samples: Iterable[str]) -> Iterator[str]:
             yield "".join(lines)
             lines = []
     yield "".join(lines)
+
+
+def _exporter(condition: Condition) -> Iterator[str]:
+    """
+    What the HAProxy exporter tells of itself: dashboards ask for it. Gauges as there: a counter would be called
+    `..._total`.
+    """
+    yield (
+        "# HELP haproxy_exporter_total_scrapes Scrapes so far.\n# TYPE haproxy_exporter_total_scrapes gauge\n"
+        f"haproxy_exporter_total_scrapes {condition.scrapes}\n"
+        "# HELP haproxy_exporter_csv_parse_failures Always 0: nothing is parsed.\n"
+        "# TYPE haproxy_exporter_csv_parse_failures gauge\nhaproxy_exporter_csv_parse_failures 0\n"
+    )
+    yield from _flags(
+        "haproxy_exporter_build_info",
+        "Always 1; the label is the version of dfproxy.",
+        (f'{{version="{escape(condition.version)}"}} 1',),
+    )
 
 
 def _own_condition(condition: Condition) -> Iterator[str]:

@@ -88,6 +88,7 @@ class RequestHead:
         keep_alive: the client wants to go on after the answer (RFC 9112 9.3).
         upgrade: protocol that the client offers to change to, in its own spelling; b"" if none.
         expects_continue: the client waits for 100 before it sends the body.
+        captured: fields that the access log shows; not set at all where it shows none.
         client_host: IP address of the client.
         client_port: its port.
         local_port: port that it connected to.
@@ -99,6 +100,7 @@ class RequestHead:
     __slots__ = (
         "added",
         "body",
+        "captured",
         "client_host",
         "client_port",
         "expects_continue",
@@ -134,6 +136,7 @@ class RequestHead:
     local_port: int
     tls: TlsFacts
     sticky: object
+    captured: tuple[bytes, ...]
     relayed_https: bool
 
     def values(self, name: bytes) -> list[bytes]:

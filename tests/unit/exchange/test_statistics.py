@@ -131,6 +131,21 @@ class ShownTests(PageCase):
         self.assertEqual(names[:3], [("services", "FRONTEND"), ("s0-be80_0", "s0"), ("s0-be80_0", "BACKEND")])
         self.assertEqual((rows[0]["req_tot"], rows[0]["hrsp_2xx"], rows[1]["status"]), ("1", "1", "UP"))
 
+    def test_refused(self) -> None:
+        """
+        What rules deny and what cannot be read has columns of its own.
+        """
+        plane = self.make()
+        destination = Destination(0, 80, Match(), "s", "s-be80_0", steps=Steps(denied_methods=("DELETE",)))
+        self.publish(plane, Service("s", "s", (destination,), is_default=True))
+        self.assertTrue(self.ask(plane.site, "/", "DELETE")[0].startswith("HTTP/1.1 403 "))
+        wire = self.connect(plane.site)
+        wire.send(b"nonsense\r\n\r\n")
+        plane.counters()
+        _, body = self.ask(plane.site, "/admin?stats;csv")
+        frontend, backend = list(csv.DictReader(io.StringIO(body.removeprefix("# "))))
+        self.assertEqual((frontend["dreq"], frontend["ereq"], backend["dreq"]), ("1", "1", "1"))
+
     def test_head_and_others(self) -> None:
         """
         HEAD gives no body; nothing but reading is possible.

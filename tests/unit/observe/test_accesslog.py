@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.model.ending import CLIENT_GONE, COMPLETE, CONNECT_FAILED
+from dfproxy.model.ending import ANSWERED_LOCALLY, CLIENT_GONE, COMPLETE, CONNECT_FAILED, DENIED
 from dfproxy.model.settings import AccessLines
 from dfproxy.observe.accesslog import BLOCK_BYTES, FORMATS, AccessLog
 from dfproxy.testing import FakeRequest
@@ -194,3 +194,61 @@ class BlockTests(LogCase):
         self.assertEqual(
             re.findall(rb'"time":"([^"]*)"', b"".join(self.blocks)), [b"5.000", b"5.999", b"6.001", b"6.500"]
         )
+
+
+class ChosenTests(LogCase):
+    """
+    Which lines are written, and how: DFP's `DEBUG_ERRORS_ONLY`, `DEBUG_HTTP_FORMAT`, `DEBUG_TCP_FORMAT`,
+    `CAPTURE_REQUEST_HEADER`.
+    """
+
+    def said(self, look: AccessLines, *about: tuple[Any, Any]) -> str:
+        log = AccessLog(look, self.write, lambda: self.now, lambda *_: "then.%03d", ("host-1", 7))
+        for done, ending in about:
+            log.add(done, ending, 100.25)
+        log.flush()
+        text = b"".join(self.blocks).decode()
+        self.blocks.clear()
+        return text
+
+    def test_errors_only(self) -> None:
+        """
+        What went well is not told; failures, retries, denials and answers from 500 on are.
+        """
+        look = AccessLines("json", errors_only=True)
+        for done, ending, told in (
+            (Done(), COMPLETE, False),
+            (Done(status=404), COMPLETE, False),
+            (Done(status=302), ANSWERED_LOCALLY, False),
+            (Done(status=500), COMPLETE, True),
+            (Done(attempts=2), COMPLETE, True),
+            (Done(status=403), DENIED, True),
+            (Done(status=0), CLIENT_GONE, True),
+            (Done(status=503), CONNECT_FAILED, True),
+        ):
+            self.assertEqual(bool(self.said(look, (done, ending))), told, (done.status, ending.word))
+
+    def test_formats(self) -> None:
+        """
+        A format of one's own, with DFP's prefix; whole connections have theirs.
+        """
+        connection = Done(is_tunnel=True)
+        look = AccessLines("httplog", "HAPRoxy: ", http="%ST %HM", tcp="%ci %Tt")
+        self.assertEqual(
+            self.said(look, (Done(), COMPLETE), (connection, COMPLETE)), "HAPRoxy: 200 GET\nHAPRoxy: 192.0.2.1 250\n"
+        )
+        self.assertEqual(
+            self.said(AccessLines("httplog"), (connection, COMPLETE)),
+            "192.0.2.1:4711 [then.042] services web-be8080_0/web_1 0/0/250 42 -- 0/0/0/0/0 0/0\n",
+        )
+        self.assertEqual(json.loads(self.said(AccessLines("json", http="%ST"), (connection, COMPLETE)))["status"], 200)
+
+    def test_captured(self) -> None:
+        """
+        Captured fields, in JSON and in braces; nothing that a client sends breaks the line.
+        """
+        request = FakeRequest(b"GET", b"/", [(b"Host", b"a.test")])
+        request.captured = (b'a"b', b"\xff\n")
+        line = json.loads(self.said(AccessLines("json"), (Done(request), COMPLETE)))
+        self.assertEqual(line["captured"], ['a"b', ""])
+        self.assertIn(' 0/0 {a\\"b|} "GET / ', self.said(AccessLines("httplog"), (Done(request), COMPLETE)))

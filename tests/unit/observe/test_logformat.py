@@ -4,6 +4,7 @@ HAProxy's log formats: what is known, what each says, and what is refused.
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace as Thing
 from typing import Any
 
@@ -11,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.model.connection import TlsFacts
 from dfproxy.model.ending import COMPLETE, NO_ROUTE, Ending
-from dfproxy.observe.logformat import COMMON, HTTP, TCP, Line, UnknownFormat, compile_format
+from dfproxy.observe.logformat import COMMON, EXPRESSIONS, HTTP, TCP, Line, UnknownFormat, compile_format
+from tests.requirements import ROOT
 
 HTTPLOG = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r"
 """
@@ -90,6 +92,15 @@ class FormatTests(SynchronousTestCase):
         self.assertEqual(self.said('"%ci %ST"'), "192.0.2.1 200")
         self.assertEqual(self.said('{\\"status\\":%ST} 100%%'), '{"status":200} 100%')
         self.assertEqual(self.said("%{+Q}o %ST %{-Q}b"), ' "200" web-be8080_0')
+
+    def test_page(self) -> None:
+        """
+        The page for operators lists every variable and expression.
+        """
+        page = (ROOT / "docs" / "statistics.md").read_text()
+        words = set(re.findall(r"%(?:[A-Za-z]+|\[[^]]+\])", page))
+        self.assertEqual({f"%{name}" for name in HTTP} - words, set())
+        self.assertEqual({f"%[{said}]" for said in EXPRESSIONS} - words, set())
 
     def test_refused_by_name(self) -> None:
         """
