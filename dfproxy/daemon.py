@@ -40,6 +40,7 @@ from dfproxy.control.configtext import ConfigText
 from dfproxy.control.counting import EJECTED
 from dfproxy.control.noted import NotedPublisher
 from dfproxy.control.overlaps import Overlaps
+from dfproxy.control.ports import Doors, OpeningDataPlane
 from dfproxy.control.publisher import Publisher
 from dfproxy.control.revisions import Revisions
 from dfproxy.control.statefolder import StateFolder
@@ -133,6 +134,7 @@ class ProxyService(TwistedService):
         api_port: where the control API listens, once started.
         local: the data plane of this process with `--workers 0`, else None.
         listeners: what it accepts on.
+        ports: the same data plane with the ports that services ask for.
         swarm: swarm listeners that are asked for all services.
         certificates: the folder of certificates, and the way into force.
         revisions: the last ones.
@@ -157,7 +159,15 @@ class ProxyService(TwistedService):
         self._workers: WorkerSet | None = None
         if settings.workers == 0:
             self.local = make_data_plane(settings, reactor, None)
-            self.listeners = Listeners(reactor, self.local.site, self.local.secure_site, self.local.statistics_site)
+            self.listeners = Listeners(
+                reactor,
+                self.local.site,
+                self.local.secure_site,
+                self.local.statistics_site,
+                self.local.streams.doors,
+            )
+            self.local.streams.on_ports = self.listeners.share
+            doors = Doors(self.listeners.open, self.listeners.serve, self.listeners.close)
             self.local.on_secure = self.listeners.secure
             pass_over_unreadable_names()
             self.local.ask_names = self._ask_names
@@ -165,8 +175,12 @@ class ProxyService(TwistedService):
             self._counting.clock = reactor
         else:
             self._workers = WorkerSet(reactor, settings, wants=self._ask_names)
+            doors = Doors(self._workers.open_port, self._workers.serve_ports, self._workers.close_ports)
         data_plane: Any = self.local or self._workers
-        self.data_plane: IDataPlane = data_plane
+        fixed = (listener.port for listener in settings.bound)
+        key = self._strategies.orders[settings.route_order].key
+        self.ports = OpeningDataPlane(data_plane, doors, settings.addresses, fixed, key, reactor)
+        self.data_plane: IDataPlane = self.ports
         self._networks = OwnNetworks(reactor)
         resolver = DnsAddresses(reactor, settings.in_swarm, networks=self._networks)
         self.names = Names(reactor, settings, self.data_plane, resolver)
@@ -359,6 +373,7 @@ class ProxyService(TwistedService):
             yield maybeDeferred(self.api_port.stopListening)
         if self._config_text is not None:
             self._config_text.stop()
+        self.ports.stop()
         if self._workers is not None:
             yield self._workers.stop()
         elif self.local is not None and self.listeners is not None:
@@ -428,6 +443,7 @@ class ProxyService(TwistedService):
             shadows=self._overlaps.of,
             shadowed=self._overlaps.trial,
             certificates=self.certificates,
+            pools=lambda: self.ports.pools,
             read_files=self._read_files,
             revisions=self.revisions,
             is_sourced=lambda service: service.origin != "dfp" or service.name in self.swarm.owned(),
@@ -501,10 +517,13 @@ class ProxyService(TwistedService):
             Route(service, destination)
             for service in self.publisher.snapshot.services.values()
             for destination in service.destinations
+            if destination.stream is None
         ]
         routes.sort(key=lambda route: (key(route), route.service.name, route.destination.place))
         last = next((route.service for route in reversed(routes) if route.service.is_default), None)
-        default = Route(last, last.destinations[-1]) if last is not None else None
+        default = None
+        if last is not None:
+            default = Route(last, [each for each in last.destinations if each.stream is None][-1])
         return [(route, route.destination.backend_name) for route in routes], default
 
     def _totals(self) -> Iterator[Totals]:

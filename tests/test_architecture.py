@@ -27,6 +27,7 @@ STOREYS = {
     "expressions": 1,
     "health": 1,
     "observe": 1,
+    "polling": 1,
     "transport": 1,
     "wire": 1,
     "dfp": 2,

@@ -46,7 +46,14 @@ def as_text(control: Control) -> Iterator[str]:
     order = Order(control.settings.tls.preferred)
     certificates = sorted(control.publisher.snapshot.certificates.values(), key=order)
     return haproxy.render(
-        control.settings, routes, default, control.names.members_of, revision, quarantined, certificates
+        control.settings,
+        routes,
+        default,
+        control.names.members_of,
+        revision,
+        quarantined,
+        certificates,
+        control.pools(),
     )
 
 

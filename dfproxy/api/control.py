@@ -16,6 +16,7 @@ from dfproxy.control.certificates import Certificates
 from dfproxy.control.revisions import Revisions
 from dfproxy.interfaces import IDataPlane, IPublisher
 from dfproxy.model.match import Condition
+from dfproxy.model.pool import Pools
 from dfproxy.model.service import Balance, Route, Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import ServerAddress
@@ -72,6 +73,10 @@ class Strategies(Protocol):
 
 
 def _nothing() -> dict[str, str]:
+    return {}
+
+
+def _no_pools() -> Pools:
     return {}
 
 
@@ -149,6 +154,7 @@ class Control:
     shadows: Callable[[Service], Shadows] = _no_shadows
     shadowed: Callable[[tuple[Service, ...], tuple[str, ...]], list[str]] = _none_shadowed
     certificates: Certificates | None = None
+    pools: Callable[[], Pools] = _no_pools
     read_files: Callable[[], Deferred[tuple[str, ...]]] = _nobody
     revisions: Revisions = field(default_factory=_no_revisions)
     is_sourced: Callable[[Service], bool] = _nothing_sourced

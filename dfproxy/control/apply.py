@@ -10,6 +10,7 @@ change touches is prepared, swapped and told of in one place.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from random import Random
 from ssl import SSLContext
 from typing import Any
@@ -25,6 +26,7 @@ from dfproxy.control.counting import EJECTED, Counting
 from dfproxy.control.explaining import Explanation
 from dfproxy.control.loading import Loading
 from dfproxy.control.strategies import Strategies
+from dfproxy.control.streams import Arranged, Streams, split
 from dfproxy.control.trial import Trial, trial_of, tried
 from dfproxy.errors import InvalidBalance, InvalidRoute, Refused
 from dfproxy.exchange.fronted import FRONTEND, Fronted, FrontRules
@@ -35,6 +37,7 @@ from dfproxy.exchange.traffic import Traffic
 from dfproxy.frontend.secure import SecureSite
 from dfproxy.frontend.site import ProxySite
 from dfproxy.frontend.statsport import StatisticsSite
+from dfproxy.frontend.streams import StreamDoors
 from dfproxy.interfaces import IBalancer, IDataPlane, ILookup
 from dfproxy.model.match import Match
 from dfproxy.model.service import Balance, Destination, Route, Service
@@ -46,7 +49,8 @@ from dfproxy.routing.compile import TableBuilder
 from dfproxy.routing.table import EMPTY, Current, RouteTable
 from dfproxy.tls.servers import ServerSide, ServerSides
 from dfproxy.tls.store import CertificateStore, Staged
-from dfproxy.upstream.live import LiveBackend, RouteSteps
+from dfproxy.upstream.live import LiveBackend, LiveServer, RouteSteps
+from dfproxy.upstream.plain import PlainAttempt, PlainTrial
 
 log = Logger()
 
@@ -89,6 +93,7 @@ class _Prepared:
         self.quarantined: dict[str, str] = {}
         self.loading: Loading | None = None
         self.certificates: Staged | None = None
+        self.streams: Arranged | None = None
 
     def has(self, certificates: Staged) -> None:
         """
@@ -116,6 +121,7 @@ class LocalDataPlane:
     Attributes:
         site: as given.
         secure_site: the factory of listeners with TLS.
+        streams: who takes whole connections.
         statistics_site: the factory of the port of the statistics; None: there is none.
         quarantined: services that could not be loaded, with the reason.
         busy: destinations whose servers had traffic since somebody emptied it; without workers only.
@@ -165,6 +171,7 @@ class LocalDataPlane:
         self._prepared: _Prepared | None = None
         self._revision = Revision()
         self._key = strategies.orders[settings.route_order].key
+        self.streams = Streams(StreamDoors(site, traffic), self._key, self._group_balancer, self._backend)
         self.quarantined: dict[str, str] = {}
         self.busy: set[Key] = set()
         self.ask_names: Callable[[str, int], None] | None = None
@@ -227,6 +234,14 @@ class LocalDataPlane:
                 redirects.remove(service.name)
                 prepared.quarantined[service.name] = str(error)
         prepared.table, prepared.redirects = builder.build(), redirects.build()
+        changed: dict[str, Service | None] = dict.fromkeys(removed)
+        changed |= {each.name: None if each.name in prepared.quarantined else each for each in change.services}
+        try:
+            prepared.streams = self.streams.prepare(
+                changed, change.whole, lambda key: prepared.backends.get(key) or self._backends[key]
+            )
+        except (InvalidRoute, InvalidBalance) as error:
+            raise Refused(f"{', '.join(each.name for each in change.services)}: {error}") from error
         return prepared
 
     def _add(self, service: Service, builder: TableBuilder, redirects: RedirectBuilder, prepared: _Prepared) -> None:
@@ -245,8 +260,15 @@ class LocalDataPlane:
             targets.append(backend)
             steps = compile_steps(destination.steps, destination.backend_name, self._tools)
             definitions.append((backend, service, destination, balancer, steps, self._server_side(destination)))
-        builder.add(service, targets)
-        redirects.add(service, targets)
+        requests, connections = split(service)
+        if connections:
+            routed = replace(service, destinations=requests)
+            answering = [each for each, of in zip(targets, service.destinations) if of.stream is None]
+            builder.add(routed, answering)
+            redirects.add(routed, answering)
+        else:
+            builder.add(service, targets)
+            redirects.add(service, targets)
         prepared.definitions += definitions
         kept = {destination.index for destination in service.destinations}
         prepared.retired += [key for key in self._keys(service.name) if key[1] not in kept]
@@ -262,13 +284,25 @@ class LocalDataPlane:
 
     def _backend(self, service: Service, destination: Destination, balancer: IBalancer) -> LiveBackend:
         traffic = self._traffic
-        backend = LiveBackend(service, destination, balancer, traffic.clock, traffic.connector.try_connect)
+        backend = LiveBackend(service, destination, balancer, traffic.clock, self._try_connect)
         backend.ask = self._ask
         return backend
 
+    def _try_connect(self, server: LiveServer) -> None:
+        traffic = self._traffic
+        if server.backend.destination.stream is None:
+            traffic.connector.try_connect(server)
+        else:
+            timeout_s = traffic.limits.connect_timeout_s
+            PlainAttempt(traffic.poller, traffic.deadlines, timeout_s, server, PlainTrial()).begin()
+
+    def _group_balancer(self, balance: Balance) -> IBalancer:
+        return self._strategies.build(balance, self._traffic.clock, self._random)
+
     def _ask(self, backend: LiveBackend) -> None:
         if self.ask_names is not None:
-            self.ask_names(backend.service.name, backend.destination.index)
+            for key in self.streams.members_of(backend):
+                self.ask_names(*key)
 
     def _balancer(self, balance: Balance, prepared: _Prepared, name: str) -> IBalancer:
         try:
@@ -312,6 +346,8 @@ class LocalDataPlane:
         self.quarantined.update(prepared.quarantined)
         for membership in change.memberships:
             self.members(membership)
+        if prepared.streams is not None:
+            self.streams.commit(prepared.streams, self._backends.get)
         for key in prepared.retired:
             retired = self._backends.pop(key, None)
             if retired is not None:
@@ -375,6 +411,7 @@ class LocalDataPlane:
         if backend is not None and membership.service not in self.quarantined:
             before = backend.servers
             backend.members(membership)
+            self.streams.members((membership.service, membership.index), self._backends.get)
             self._traffic.touch(backend.tally)
             for server in backend.servers if self._cells is not None else ():
                 if server not in before:
@@ -458,9 +495,10 @@ class LocalDataPlane:
         What was counted, in all processes together.
         """
         yield Totals("frontend", "", "", "", self._counting.of(self._traffic.frontend), limit=self.site.limit or None)
-        for (name, _), backend in list(self._backends.items()):
+        for (name, index), backend in list(self._backends.items()):
             destination = backend.destination.backend_name
-            rows = [(server, self._counting.of(server)) for server in backend.servers]
+            counted = self.streams.counted((name, index), backend.servers)
+            rows = [(server, self._counting.of(at)) for server, at in zip(backend.servers, counted)]
             values = [self._counting.of(backend.tally), *(row for _, row in rows)]
             usable = [server for server, row in rows if not row[EJECTED]]
             yield Totals(
@@ -496,7 +534,7 @@ class LocalDataPlane:
         servers = self._counting.flush()
         if self._cells is None:
             for server in servers:
-                self.busy.add((server.backend.service.name, server.backend.destination.index))
+                self.busy.update(self.streams.members_of(server.backend))
 
     def tunnels(self) -> int:
         """

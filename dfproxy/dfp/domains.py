@@ -18,7 +18,7 @@ What the deprecated `serviceDomainMatchAll` stands for.
 """
 
 _FETCHES = ("hdr(host)", "req.hdr(host)")
-_FORMS: dict[Method, HostForm] = {
+FORMS: dict[Method, HostForm] = {
     "str": "exact",
     "beg": "prefix",
     "end": "suffix",
@@ -28,6 +28,9 @@ _FORMS: dict[Method, HostForm] = {
     "dom": "label",
     "len": "length",
 }
+"""
+HAProxy's methods of comparing, in our words.
+"""
 
 
 def host_form(text: str) -> HostForm:
@@ -35,9 +38,10 @@ def host_form(text: str) -> HostForm:
     Read a `serviceDomainAlgo`, such as `hdr_beg(host)`.
 
     Raises:
-        ValueError: unknown; the text lists what is known. `req.ssl_sni` is unknown: TLS ends at this proxy.
+        ValueError: unknown; the text lists what is known. `req.ssl_sni` is unknown: it is for connections that are
+            not looked into (`dfproxy.dfp.streams`).
     """
-    return _FORMS[criterion(text, _FETCHES).method]
+    return FORMS[criterion(text, _FETCHES).method]
 
 
 def host_patterns(words: Iterable[str], form: HostForm) -> tuple[HostPattern, ...]:

@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from dfproxy.dfp.haproxyraw import led_to, raw_lines
 from dfproxy.dfp.haproxysteps import StepsText, trusting
+from dfproxy.dfp.haproxystreams import ANNOUNCED, StreamsText, shared_bind
 from dfproxy.dfp.haproxytext import Names, acl_lines, balance_lines, comment, milliseconds, word
 from dfproxy.model.certificate import Certificate
 from dfproxy.model.match import Match
+from dfproxy.model.pool import Pool, Pools
 from dfproxy.model.service import Route, ServerTls
 from dfproxy.model.settings import Settings, Tls
 from dfproxy.model.snapshot import Revision, ServerAddress, server_names
@@ -35,12 +37,6 @@ Characters of their paths; HAProxy takes 2,048 in a line.
 """
 
 
-ANNOUNCED = ("", " send-proxy", " send-proxy-v2")
-"""
-What a server's line says of the PROXY protocol, by its version.
-"""
-
-
 def render(
     settings: Settings,
     routes: Iterable[tuple[Route, object]],
@@ -49,6 +45,7 @@ def render(
     revision: Revision,
     quarantined: Mapping[str, str] = {},
     certificates: Sequence[Certificate] = (),
+    pools: Mapping[int, tuple[Pool, ...]] = {},
 ) -> Iterator[str]:
     """
     Make the text, a piece for each route and backend, so that it can be made in slices.
@@ -61,12 +58,13 @@ def render(
         revision: of the definitions shown.
         quarantined: services that could not be loaded, with the reason; their backends have no servers.
         certificates: those in force, the default one first.
+        pools: what whole connections go to.
     """
     listed = [route for route, _ in routes]
     steps = StepsText(settings, [*listed, *([default] if default is not None else [])])
     yield _head(settings, revision, quarantined)
     yield from steps.user_lists()
-    yield _frontend(settings, certificates)
+    yield _frontend(settings, certificates, pools)
     yield from (f"    {line}\n" for line in raw_lines(settings.front_lines, "frontend"))
     backends, stems = Names(), Names()
     yield from steps.redirects(stems)
@@ -82,6 +80,7 @@ def render(
     for route in listed:
         found = () if route.service.name in quarantined else servers(*_key(route))
         yield _backend(settings, route, named[_key(route)], found, steps)
+    yield from StreamsText(settings, pools, servers, _address, backends).pieces()
     for missing in led_to(settings.front_lines, set(named.values())):
         yield f"\nbackend {word(missing)}\n    # there is no such destination now: 503\n"
 
@@ -124,7 +123,7 @@ def _head(settings: Settings, revision: Revision, quarantined: Mapping[str, str]
     return "\n".join(lines) + "\n"
 
 
-def _frontend(settings: Settings, certificates: Sequence[Certificate]) -> str:
+def _frontend(settings: Settings, certificates: Sequence[Certificate], pools: Pools) -> str:
     lines = ["frontend services"]
     for listener in settings.listeners:
         address = f"[{listener.address}]" if ":" in listener.address else word(listener.address or "*")
@@ -132,6 +131,8 @@ def _frontend(settings: Settings, certificates: Sequence[Certificate]) -> str:
         if listener.port == 0:
             lines.append(f"    # {comment(bind)}: the system chooses the port, HAProxy cannot have that")
             continue
+        if listener.port in pools:
+            bind = shared_bind(listener)
         if listener.tls and certificates:
             bind += _tls(settings, certificates)
         elif listener.tls:

@@ -116,7 +116,7 @@ def acl_lines(name: str, patterns: Iterable[Pattern]) -> list[str] | str:
             groups.setdefault(start, []).append(word(value))
     if not groups:
         return [f"acl {name} always_false"]
-    return [line for start, values in groups.items() for line in _lines(f"acl {name} {start}", values)]
+    return [line for start, values in groups.items() for line in value_lines(f"acl {name} {start}", values)]
 
 
 def _criterion(pattern: Pattern) -> tuple[str, bytes]:
@@ -139,14 +139,23 @@ def _inexpressible(pattern: Pattern) -> str:
     Why HAProxy cannot have this; empty if it can.
     """
     match pattern:
-        case PathPattern("regex", value) | HostPattern("regex", value) if _FOREIGN_REGEX.search(value):
-            return f"its regular expressions are of another kind: {value.decode('utf-8', 'replace')}"
+        case PathPattern("regex", value) | HostPattern("regex", value):
+            return foreign_regex(value)
         case (header, _) if not _HEADER.fullmatch(header):
             return f"header name {header.decode('utf-8', 'replace')}"
     return ""
 
 
-def _lines(start: str, values: list[str]) -> Iterator[str]:
+def foreign_regex(value: bytes) -> str:
+    """
+    Why HAProxy reads a regular expression differently; empty: it does not.
+    """
+    if _FOREIGN_REGEX.search(value):
+        return f"its regular expressions are of another kind: {value.decode('utf-8', 'replace')}"
+    return ""
+
+
+def value_lines(start: str, values: list[str]) -> Iterator[str]:
     """
     As many lines as the values need; several of one name are alternatives.
     """

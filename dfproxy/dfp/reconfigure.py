@@ -27,6 +27,7 @@ from dfproxy.dfp.rawtext import RawText, read_raw
 from dfproxy.dfp.reading import DIGEST, Reading
 from dfproxy.dfp.servertls import announce, server_tls
 from dfproxy.dfp.steps import StepsReader
+from dfproxy.dfp.streams import read_stream
 from dfproxy.errors import InvalidBalance, InvalidRoute, InvalidService, Problem
 from dfproxy.expressions.subject import Surroundings
 from dfproxy.model.match import Condition, HostPattern, Match, PathPattern
@@ -324,10 +325,12 @@ class _Reader:
         port = self.port(index) or (endpoints[0].port if endpoints else 0)
         self.check_mandatory(index, port)
         host = self.host(index) or name
+        stream = read_stream(self, index, self.modes[index]) if self.modes[index] in ("tcp", "sni") else None
+        match = Match() if stream else self.match(index)
         return Destination(
             index,
             port,
-            self.match(index),
+            match,
             host,
             f"{order_name}-be{port}_{index}",
             endpoints,
@@ -335,6 +338,7 @@ class _Reader:
             self.raw.times_s.get("timeout tunnel", self.seconds("timeoutTunnel", index)),
             tls=server_tls(self, index, host) if self.modes[index] == "http" else None,
             announce=announce(self, index),
+            stream=stream,
         )
 
     def secure(self, plain: Destination, port: int, order_name: str, steps: StepsReader) -> Destination:
@@ -366,9 +370,8 @@ class _Reader:
         """
         given, mode = self.given, self.modes[index]
         if mode not in _MODES:
-            self.problem("reqMode", index, "must be http")
+            self.problem("reqMode", index, "must be http, tcp or sni")
         elif mode != "http":
-            self.problem("reqMode", index, "is not supported yet; only http is")
             if given.number("srcPort", index) == 0:
                 self.lacks("srcPort", index, f"must be the port to listen on with reqMode={mode}")
         elif not given.value("servicePath", index) and not given.value("serviceDomain", index):

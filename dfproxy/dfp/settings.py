@@ -340,6 +340,7 @@ def _assemble(
     plain["access_log"], plain["access_lines"] = _access_log(chosen)
     plain["in_swarm"] = chosen.get("mode") == "swarm"
     plain["listeners"] = _listeners(chosen, problems)
+    plain["addresses"] = tuple(chosen.get("bind-address", ())) or ("",)
     plain["users"] = _users(chosen, problems)
     plain["compression"] = compressed(chosen.get("compression-algo", ()), chosen.get("compression-type", ()))
     if "state_dir" not in plain:

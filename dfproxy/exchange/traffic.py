@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 
 from dfproxy.deadlines import Deadlines
+from dfproxy.exchange.relay import Relays
 from dfproxy.exchange.splice import Pipes
 from dfproxy.model.settings import Limits
 from dfproxy.observe.accesslog import AccessLog
 from dfproxy.observe.clients import ClientCounts
 from dfproxy.observe.metrics import Tally
+from dfproxy.polling import Poller
 from dfproxy.upstream.connector import Connector
 
 RECENT = 1000
@@ -40,6 +42,8 @@ class Traffic:
         clients: what else is counted of clients' connections.
         dirty: tallies that changed since the last flush, each once.
         pipes: for splicing.
+        poller: watches sockets that no transport has.
+        relays: what connections that are not looked into share.
         splice: large bodies may go from socket to socket in the kernel.
         closing: answers close their connections: the process drains, or the operator wants it so (`httpclose`).
         pages: the operator's own error pages: status to head and body.
@@ -61,8 +65,10 @@ class Traffic:
         "nested",
         "pages",
         "pipes",
+        "poller",
         "reactor",
         "recent",
+        "relays",
         "splice",
     )
 
@@ -86,6 +92,8 @@ class Traffic:
         self.dirty: list[Tally] = []
         self.splice = True
         self.pipes = Pipes()
+        self.poller = Poller(reactor)
+        self.relays = Relays(self.poller, self.pipes)
         self.closing = False
         self.nested = 0
         self.pages: Mapping[int, tuple[bytes, bytes]] = {}

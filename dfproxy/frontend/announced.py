@@ -10,42 +10,27 @@ Source: HAProxy `bind ... accept-proxy`: the header is required, and first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from errno import EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE
-from socket import IPPROTO_TCP, MSG_PEEK, SO_RCVLOWAT, SOL_SOCKET, TCP_NODELAY, socket
+from socket import MSG_PEEK, SO_RCVLOWAT, SOL_SOCKET, socket
 from typing import Any
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IReadDescriptor
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from dfproxy.frontend.accepting import AcceptingPort
 from dfproxy.wire.proxyprotocol import V2_BYTES, Announcement, InvalidHeader, read_header
-
-log = Logger()
 
 HEADER_S = 10.0
 """
 How long a header may take, in seconds; as long as a handshake.
 """
 
-AT_ONCE = 64
-"""
-Connections accepted in one go, before others get their turn.
-"""
-
-PAUSE_S = 0.5
-"""
-How long nothing is accepted when there is no descriptor left, in seconds.
-"""
-
 Give = Callable[[socket, Announcement], None]
 
 
-@implementer(IReadDescriptor)
-class AnnouncedPort:
+class AnnouncedPort(AcceptingPort):
     """
-    A listening socket whose connections are announced.
+    A listening socket whose connections are announced. Those that were accepted before it stops have their time.
 
     Args:
         reactor: watches descriptors (`IReactorFDSet`) and tells the time.
@@ -55,67 +40,15 @@ class AnnouncedPort:
     """
 
     def __init__(self, reactor: Any, listening: socket, give: Give) -> None:
-        self.reactor = reactor
         self.give = give
         self.pending: set[Pending] = set()
-        self._listening = listening
-        self._later: Any = None
-        host, port = listening.getsockname()[:2]
-        self._host = (IPv6Address if ":" in host else IPv4Address)("TCP", host, port)
-        listening.setblocking(False)
-        reactor.addReader(self)
+        super().__init__(reactor, listening)
 
-    def fileno(self) -> int:
-        return self._listening.fileno()
-
-    def getHost(self) -> Any:
+    def begin(self, connection: socket) -> None:
         """
-        Where it listens.
+        Await its header.
         """
-        return self._host
-
-    def logPrefix(self) -> str:
-        return "announced"
-
-    def doRead(self) -> None:
-        """
-        Accept what waits.
-        """
-        for _ in range(AT_ONCE):
-            try:
-                connection, _address = self._listening.accept()
-            except OSError as error:
-                if error.errno in (EMFILE, ENFILE):
-                    self.reactor.removeReader(self)
-                    self._later = self.reactor.callLater(PAUSE_S, self._go_on)
-                elif error.errno not in (EAGAIN, EINTR, ECONNABORTED):
-                    log.warn("a connection could not be accepted: {error}", error=error)
-                return
-            connection.setblocking(False)
-            connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-            Pending(self, connection).doRead()
-
-    def _go_on(self) -> None:
-        self._later = None
-        self.reactor.addReader(self)
-
-    def stopListening(self) -> None:
-        """
-        Accept no more; what was accepted stays, for as long as a header may take.
-        """
-        if self._listening.fileno() < 0:
-            return
-        if self._later is not None:
-            self._later.cancel()
-        else:
-            self.reactor.removeReader(self)
-        self._listening.close()
-
-    def connectionLost(self, reason: Failure) -> None:
-        """
-        The reactor has ended.
-        """
-        self.stopListening()
+        Pending(self, connection).doRead()
 
 
 @implementer(IReadDescriptor)

@@ -64,17 +64,36 @@ class ProxySite(Site):
         Args:
             asked: what it has as its frontend: this, or one that asks this.
         """
-        frontend = self.traffic.frontend
         if self.limit and len(self.sessions_open) >= self.limit:
-            frontend.connect_errors += 1
-            self.traffic.touch(frontend)
+            self.turn_away()
             return None
         session = Http1Session(asked)
+        self.admit(session)
+        return session
+
+    def admit(self, session: Session) -> bool:
+        """
+        Count a session in.
+
+        Returns:
+            Whether it may stay; false: there are too many.
+        """
+        if self.limit and len(self.sessions_open) >= self.limit:
+            self.turn_away()
+            return False
+        frontend = self.traffic.frontend
         self.sessions_open.add(session)
         frontend.connections += 1
         frontend.in_flight += 1
         self.traffic.touch(frontend)
-        return session
+        return True
+
+    def turn_away(self) -> None:
+        """
+        There are too many connections: count one that is not served.
+        """
+        self.traffic.frontend.connect_errors += 1
+        self.traffic.touch(self.traffic.frontend)
 
     def speaks_http2(self, session: Http1Session, data: bytes, asked: Frontend | None = None) -> bool:
         """

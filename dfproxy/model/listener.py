@@ -20,6 +20,7 @@ class Listener:
         tls: terminate TLS here once there is a certificate; plain HTTP until then (DFP `:ssl`).
         options: remaining HAProxy bind words, such as `accept-proxy`.
         statistics: nothing but the statistics page is here.
+        stream: connections are taken as they are, nothing looks for requests in them.
     """
 
     address: str
@@ -27,6 +28,7 @@ class Listener:
     tls: bool = False
     options: tuple[str, ...] = ()
     statistics: bool = False
+    stream: bool = False
 
     @property
     def announced(self) -> bool:

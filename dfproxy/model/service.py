@@ -11,27 +11,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dfproxy.model.balance import Balance
 from dfproxy.model.match import Match
 from dfproxy.model.steps import Steps
+from dfproxy.model.stream import Stream
+
+__all__ = ["HTTPS_INDEX", "Balance", "Destination", "Endpoint", "Route", "ServerTls", "Service"]
 
 HTTPS_INDEX = 100
 """
 Added to the index of a destination that takes what came in on the https port (DFP `httpsPort`).
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """
-    Which strategy picks servers, and the words that follow it.
-
-    `hdr(X-User)` is `Balance("hdr", ("X-User",))`; `uri depth 3` is `Balance("uri", ("depth", "3"))`.
-
-    Source: HAProxy keyword `balance`.
-    """
-
-    name: str = "roundrobin"
-    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +77,7 @@ class Destination:
         steps: what it does to requests and answers; None: nothing.
         tls: how its servers are spoken to; None: plainly.
         announce: version of the PROXY protocol by which its servers are told whose connection it is; 0: they are not.
+        stream: it takes whole connections, not requests, and `match` says nothing; None: requests.
     """
 
     index: int
@@ -100,6 +91,7 @@ class Destination:
     steps: Steps | None = None
     tls: ServerTls | None = None
     announce: int = 0
+    stream: Stream | None = None
 
     @property
     def place(self) -> tuple[int, int]:

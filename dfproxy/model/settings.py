@@ -164,6 +164,7 @@ class Settings:
         api_address: where the control API binds.
         api_port: its port; 0 lets the system choose.
         listeners: addresses of the data plane.
+        addresses: where ports that services ask for are bound; empty text: on all IPv4 addresses.
         workers: data-plane processes; 0: inside the one process.
         state_dir: where durable state goes.
         certs_dir: folder of certificates.
@@ -207,6 +208,7 @@ class Settings:
     api_address: str = "0.0.0.0"  # noqa: S104  DFP's default; the API is meant to be reached by its companions
     api_port: int = 8080
     listeners: tuple[Listener, ...] = (Listener("", 80), Listener("", 443, tls=True))
+    addresses: tuple[str, ...] = ("",)
     workers: int = 1
     state_dir: str = ""
     certs_dir: str = "/certs"

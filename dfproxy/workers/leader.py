@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, gatherResults
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from dfproxy.errors import NotReady
 from dfproxy.interfaces import IDataPlane
+from dfproxy.model.listener import Listener
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Change, Membership, Revision
 from dfproxy.observe.cells import CELLS, CellDirectory, size
@@ -260,6 +261,43 @@ class WorkerSet:
             answers.append(answer.addCallbacks(_value, lambda _: None))
         return gatherResults(answers)
 
+    # --- ports of services (`dfproxy.control.ports.Doors`)
+
+    def open_port(self, listener: Listener) -> None:
+        """
+        Bind an address for all workers, and have nobody accept there yet.
+
+        Raises:
+            OSError: it cannot be bound.
+        """
+        self.slots.add(listener)
+
+    def serve_ports(self, listeners: tuple[Listener, ...]) -> Deferred[None]:
+        """
+        Have every worker accept on these addresses.
+
+        Returns:
+            Deferred: fires when all do. Never fails.
+        """
+        if self._stopped is not None:
+            return succeed(None)
+        return _all([self._seats.open(self.slots.hand_out(listener)) for listener in listeners])
+
+    def close_ports(self, listeners: tuple[Listener, ...]) -> Deferred[None]:
+        """
+        Have nobody accept on these addresses, and let them go.
+
+        Returns:
+            Deferred: fires when nobody has them any more. Never fails.
+        """
+        taken = [self.slots.take_back(listener) for listener in listeners]
+
+        def drop(_: object) -> None:
+            for slots in taken:
+                self.slots.drop(slots)
+
+        return _all([self._seats.close(slots) for slots in taken if slots]).addCallback(drop)
+
     # --- workers that come
 
     def _refill(self) -> None:
@@ -444,6 +482,10 @@ class WorkerSet:
         os.close(self._cells_fd)
         os.close(self._null_fd)
         self._stopped.callback(None)
+
+
+def _all(waited_for: list[Deferred[None]]) -> Deferred[None]:
+    return gatherResults(waited_for).addCallback(lambda _: None)
 
 
 def _value(message: Message) -> Any:

@@ -14,8 +14,9 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from dfproxy.frontend.listeners import Slot
 from dfproxy.workers.child import Child
-from dfproxy.workers.messages import Adopt, Release
+from dfproxy.workers.messages import Adopt, Message, Release
 from dfproxy.workers.slots import Slots
 
 log = Logger()
@@ -88,6 +89,33 @@ class Seats:
             if seat.stand_in is child:
                 seat.stand_in = None
 
+    def open(self, slots: tuple[Slot, ...]) -> Deferred[None]:
+        """
+        Accept on these as well.
+
+        Args:
+            slots: one for each seat.
+
+        Returns:
+            Deferred: fires when all who serve a seat do so, or are gone.
+        """
+        asked = [
+            child.ask(Adopt((slot,)), descriptors=(self._slots.descriptor(slot),))
+            for seat, slot in zip(self._seats, slots)
+            for child in _of(seat)
+        ]
+        return _over(asked)
+
+    def close(self, slots: tuple[Slot, ...]) -> Deferred[None]:
+        """
+        Accept on these no more.
+
+        Returns:
+            Deferred: fires when nobody does, or who did is gone.
+        """
+        asked = [child.ask(Release((slot.number,))) for seat, slot in zip(self._seats, slots) for child in _of(seat)]
+        return _over(asked)
+
     def settled(self) -> Deferred[None]:
         """
         Fires when all who were told to accept do, or are gone.
@@ -119,6 +147,17 @@ class Seats:
             if former is not child:
                 numbers = tuple(slot.number for slot in self._slots.of_seat(seat.number))
                 former.ask(Release(numbers)).addErrback(_not_adopted, former)
+
+
+def _of(seat: Seat) -> set[Child]:
+    return {child for child in (seat.owner, seat.stand_in) if child is not None}
+
+
+def _over(asked: list[Deferred[Message]]) -> Deferred[None]:
+    """
+    Fires when all have answered, or are gone: that is reported elsewhere.
+    """
+    return DeferredList(asked, consumeErrors=True).addCallback(lambda _: None)
 
 
 def _pass_on(result: None, done: Deferred[None]) -> None:

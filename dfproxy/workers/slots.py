@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 
 from dfproxy.errors import InvalidSettings, Problem
 from dfproxy.frontend.listeners import BACKLOG, Slot, cannot_bind
@@ -52,6 +53,8 @@ class Slots:
         self._pause = pause
         self._sockets: dict[int, socket.socket] = {}
         self._seats: list[list[Slot]] = []
+        self._numbers = count()
+        self._added: dict[Listener, tuple[Slot, ...]] = {}
 
     @property
     def seats(self) -> int:
@@ -81,6 +84,50 @@ class Slots:
             raise InvalidSettings(tuple(problems))
         self._seats = seats
 
+    def add(self, listener: Listener) -> None:
+        """
+        Bind and listen on one more address while all runs. Nobody is given its slots before `hand_out`.
+
+        Raises:
+            OSError: it cannot be bound; nothing is open then.
+        """
+        seats: list[list[Slot]] = [[] for _ in range(self._each)]
+        before = set(self._sockets)
+        try:
+            self._open(listener, seats, wait=False)
+        except BaseException:
+            for number in self._sockets.keys() - before:
+                self._sockets.pop(number).close()
+            raise
+        self._added[listener] = tuple(seat[0] for seat in seats)
+
+    def hand_out(self, listener: Listener) -> tuple[Slot, ...]:
+        """
+        The slots of an added address, one for each seat, belong to the seats from now on.
+        """
+        slots = self._added[listener]
+        for seat, slot in zip(self._seats, slots):
+            seat.append(slot)
+        return slots
+
+    def take_back(self, listener: Listener) -> tuple[Slot, ...]:
+        """
+        Those of an added address belong to no seat any more; they stay open until `drop`. Unknown addresses are fine.
+        """
+        slots = self._added.pop(listener, ())
+        for seat in self._seats:
+            seat[:] = [slot for slot in seat if slot not in slots]
+        return slots
+
+    def drop(self, slots: tuple[Slot, ...]) -> None:
+        """
+        Close these. What waits in a queue is reset, unless a worker still has it.
+        """
+        for slot in slots:
+            opened = self._sockets.pop(slot.number, None)
+            if opened is not None:
+                opened.close()
+
     def of_seat(self, seat: int) -> tuple[Slot, ...]:
         """
         The slots that one worker serves.
@@ -106,15 +153,16 @@ class Slots:
         for opened in self._sockets.values():
             opened.close()
         self._sockets.clear()
+        self._added.clear()
         self._seats = []
 
-    def _open(self, listener: Listener, seats: list[list[Slot]]) -> None:
+    def _open(self, listener: Listener, seats: list[list[Slot]], wait: bool = True) -> None:
         family = socket.AF_INET6 if ":" in listener.address else socket.AF_INET
-        self._must_be_free(family, listener)
+        self._must_be_free(family, listener, wait)
         port = listener.port
         for seat in seats:
             opened = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            number = len(self._sockets)
+            number = next(self._numbers)
             self._sockets[number] = opened
             if family == socket.AF_INET6:
                 opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -125,7 +173,7 @@ class Slots:
             port = opened.getsockname()[1]
             seat.append(Slot(number, replace(listener, port=port)))
 
-    def _must_be_free(self, family: int, listener: Listener) -> None:
+    def _must_be_free(self, family: int, listener: Listener, wait: bool) -> None:
         """
         SO_REUSEPORT would let a second proxy of the same user share the address unseen, so ask without it first.
         """
@@ -140,7 +188,7 @@ class Slots:
                     # Linux lets two sockets with SO_REUSEADDR bind; only listening tells that another one does.
                     asked.listen(1)
                 except OSError:
-                    if waited >= TAKEN_S or listener.port == 0:
+                    if not wait or waited >= TAKEN_S or listener.port == 0:
                         raise
                 else:
                     return

@@ -118,7 +118,8 @@ class Worker:
             is set to a callable of service name and index, to be called when a connection failed. `secure_site`, if
             it has one, is the factory of listeners with TLS, and `on_secure` is set to a callable of the context of
             listeners, to be called when there is a certificate. `statistics_site`, if it has one, is the factory of
-            the port of the statistics.
+            the port of the statistics. `streams`, if it has one, has `doors` that take whole connections, and its
+            `on_ports` is set to a callable of the ports where that may be.
         leave: ends the process with that exit code.
     """
 
@@ -273,8 +274,16 @@ class Worker:
         try:
             memory = memoryview(mmap.mmap(self._cells_fd, 0))
             self._plane = self._build(begin.settings, self._reactor, Cells(memory, begin.number, begin.cells))
-            sites = (getattr(self._plane, name, None) for name in ("secure_site", "statistics_site"))
-            self._listeners = Listeners(self._reactor, self._plane.site, *sites)
+            plane, streams = self._plane, getattr(self._plane, "streams", None)
+            self._listeners = Listeners(
+                self._reactor,
+                plane.site,
+                getattr(plane, "secure_site", None),
+                getattr(plane, "statistics_site", None),
+                None if streams is None else streams.doors,
+            )
+            if streams is not None:
+                streams.on_ports = self._listeners.share
         except Exception as error:  # noqa: BLE001  whatever a plugin raises is told to the leader
             traceback.print_exc()
             self._fail(f"{type(error).__name__}: {error}")

@@ -90,6 +90,8 @@ class TableTests(SynchronousTestCase):
         """
         page = "\n".join(markdown())
         now, later = page.split("## Of each destination, later")
-        self.assertIn("`checkTcp`", later)
+        for row in TABLE:
+            if row.scope == "destination" and not row.supported:
+                self.assertIn(f"`{row.name}` |", later)
         self.assertNotIn("`pathType` |", later)
         self.assertIn("`pathType` |", now)

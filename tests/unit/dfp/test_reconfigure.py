@@ -286,11 +286,10 @@ class RefusedTests(SynchronousTestCase):
 
     def test_other_modes(self) -> None:
         """
-        Row 3, and that the mode comes later; unknown modes are refused (ODDITY-15).
+        Row 3; unknown modes are refused (ODDITY-15).
         """
-        self.refused("serviceName=s&reqMode=tcp&srcPort=1&port=1", "reqMode")
-        self.refused("serviceName=s&reqMode=TCP&port=1", "reqMode", "srcPort")
-        self.refused("serviceName=s&reqMode=sni&srcPort=1", "reqMode", "port")
+        self.refused("serviceName=s&reqMode=TCP&port=1", "srcPort")
+        self.refused("serviceName=s&reqMode=sni&srcPort=1&serviceDomain=a", "port")
         self.refused(f"{GOOD}&reqMode=udp", "reqMode")
 
     def test_not_supported_yet(self) -> None:
@@ -353,9 +352,11 @@ class RefusedTests(SynchronousTestCase):
         A value without index that every destination overrides has no effect; one that holds somewhere has.
         """
         both = "serviceName=s&servicePath.1=/1&port.1=1&servicePath.2=/2&port.2=2"
-        both += "&reqMode=tcp&srcPort.1=1&srcPort.2=2&checkTcp=true&checkTcp.1=false"
-        self.refused(both, "reqMode", "checkTcp")
-        self.refused(f"{both}&checkTcp.2=false", "reqMode")
+        both += "&userDef=x&backendCa=x&backendTls.1=true&backendTls.2=true&backendCa.1=y"
+        self.assertEqual(reading(f"{both}&backendCa.2=y").name, "s")
+        both += "&timeoutClient=x&reqMode.1=tcp&srcPort.1=1&timeoutClient.1=5"
+        self.assertEqual(reading(both).name, "s")
+        self.refused(f"{both}&reqMode.2=tcp&srcPort.2=2", "timeoutClient")
 
     def test_secrets_are_not_echoed(self) -> None:
         """

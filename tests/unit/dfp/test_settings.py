@@ -179,6 +179,7 @@ class SettingsTests(SynchronousTestCase):
                 api_address="127.0.0.1",
                 api_port=0,
                 listeners=(Listener("127.0.0.1", 8000), Listener("::1", 8000)),
+                addresses=("127.0.0.1", "::1"),
                 workers=0,
                 state_dir="/s",
                 plugin_dirs=("/p", "/q"),
