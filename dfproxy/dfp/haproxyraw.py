@@ -37,7 +37,7 @@ def raw_lines(lines: Sequence[str], place: Place) -> Iterator[str]:
         except InvalidExpression:  # with an empty environment nothing more is wrong than before
             words = []
         row = row_of([each for each in words if each != "no"], place) if words else None
-        shown = _without_secrets(line, words)
+        shown = without_secrets(line)
         if row is None or row.fate != "works" or row.gone or row.name == "errorfile":
             yield f"# {comment(shown)}"
         else:
@@ -59,10 +59,14 @@ def led_to(lines: Sequence[str], known: Collection[str]) -> list[str]:
     return list(found)
 
 
-def _without_secrets(line: str, words: list[str]) -> str:
+def without_secrets(line: str) -> str:
     """
     The line; the value of a header whose name says that it carries a password is not shown.
     """
+    try:
+        words = split_words(line, {})
+    except InvalidExpression:  # as above
+        return line
     if len(words) < 4 or words[0] not in ("http-request", "http-response") or not _SENSITIVE.search(words[2]):
         return line
     at = {"set-header": 3, "add-header": 3, "replace-header": 4, "replace-value": 4}.get(words[1])

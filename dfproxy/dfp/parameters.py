@@ -67,7 +67,8 @@ class Parameter:
         default: what holds without it, for the manual.
         source: where it comes from: DFP and HAProxy's keyword, or `dfproxy`.
         limit_chars: longest value.
-        supported: False: comes later; a value that would have an effect is refused.
+        supported: False: a value that would have an effect is refused.
+        refusal: why, and what to do instead.
         harmless: values (lower case) that have no effect.
         only_with: no effect unless one of these is given.
         modes: request modes in which it has an effect.
@@ -87,6 +88,7 @@ class Parameter:
     source: str = "DFP"
     limit_chars: int = TEXT_CHARS
     supported: bool = True
+    refusal: str = "is not supported yet; leave it out"
     harmless: tuple[str, ...] = ()
     only_with: tuple[str, ...] = ()
     modes: tuple[str, ...] = ("http", "tcp", "sni")
@@ -111,6 +113,13 @@ class Parameter:
         """
         return self.key or self.name[0].upper() + self.name[1:]
 
+
+TEMPLATES = (
+    "cannot be read: HAProxy templates are not rendered here; say it with parameters, and single lines with backendExtra"
+)
+"""
+What DFP's templates are answered.
+"""
 
 HTTP = ("http",)
 STREAMS = ("tcp", "sni")
@@ -428,6 +437,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "service",
         "text",
         "Refused: HAProxy templates are not rendered here (docs/rawtext.md).",
+        refusal=TEMPLATES,
         supported=False,
         last_wins=True,
         example="/templates/frontend.tmpl",
@@ -436,7 +446,8 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "templateBePath",
         "service",
         "text",
-        "Template of backend directives.",
+        "Refused: HAProxy templates are not rendered here (docs/rawtext.md).",
+        refusal=TEMPLATES,
         supported=False,
         last_wins=True,
         example="/templates/backend.tmpl",

@@ -184,7 +184,7 @@ class _Reader:
             reason = "must be UTF-8 without control characters, such as line breaks"
         else:
             if self.has_effect(row, value):
-                self.later[Problem(value.spelled, _echo(row, value), "is not supported yet; leave it out")] = None
+                self.later[Problem(value.spelled, _echo(row, value), row.refusal)] = None
             return
         self.unusable.add(value)
         self.mandatory[Problem(value.spelled, _echo(row, value), reason)] = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from dfproxy.dfp.haproxyraw import without_secrets
 from dfproxy.model.steps import HeaderRule, Rewrite, Steps
 
 SHOWN_CHARS = 200
@@ -43,6 +44,8 @@ def step_texts(steps: Steps | None) -> list[tuple[str, str]]:
             said.append(("compressionAlgo", _cut(f"answers are compressed: {value!r}")))
         elif field.name in ("request_headers", "response_headers"):
             said += [_header(rule, "Req" if field.name == "request_headers" else "Res") for rule in value]
+        elif field.name == "raw":
+            said += [("backendExtra", _cut(without_secrets(line))) for line in value]
         elif field.name == "rewrites":
             said += [_rewrite(rule) for rule in value]
         else:
@@ -66,7 +69,6 @@ _TEXTS = {
     "denied_methods": ("deniedMethods", "403 for the methods {}"),
     "denies_plain": ("denyHttp", "403 without TLS"),
     "closes_server": ("connectionMode", "the server's connection is closed after each answer"),
-    "raw": ("backendExtra", "{}"),
 }
 
 

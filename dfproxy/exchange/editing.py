@@ -50,8 +50,9 @@ def rewrite(request: RequestHead, change: Callable[[bytes], bytes]) -> None:
 
 def host_changed(request: RequestHead) -> None:
     """
-    The Host field is another one: routes are chosen by it.
+    The Host field is another one: routes are chosen by it, and none is added that was missing.
     """
+    request.added = without(request.added, b"host")
     request.host = (first(request.section, b"host") or b"").lower()
 
 

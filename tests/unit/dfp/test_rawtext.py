@@ -4,11 +4,17 @@ Raw HAProxy text, as it is read.
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.dfp.rawtable import Place
+from dfproxy.dfp.haproxyraw import raw_lines
+from dfproxy.dfp.rawtable import BOTH, Place
 from dfproxy.dfp.rawtext import MOST_LINES, RawText, read_raw, split_lines
-from dfproxy.errors import InvalidBalance
+from dfproxy.dfp.settings import deferred, read_settings
+from dfproxy.errors import InvalidBalance, InvalidSettings
+from dfproxy.exchange.directives import compile_answer, compile_request
+from dfproxy.expressions.directives import read_all
 from dfproxy.expressions.subject import Surroundings
 from dfproxy.model.service import Balance
 
@@ -68,10 +74,11 @@ class LinesTests(SynchronousTestCase):
         """
         What stands behind a comma and is no directive is refused; it never becomes a value of the line before.
         """
-        found = reading("acl a path /x,http-requets deny if a", "frontend")
-        self.assertEqual(found.lines, ["acl a path /x"])
-        self.assertEqual(len(found.problems), 1)
-        self.assertIn("line 2: directive http-requets is not known in EXTRA_FRONTEND", found.problems[0])
+        for name in ("http-requets", "redirct", "lowr", "x"):
+            found = reading(f"acl a path /x,{name} deny if a", "frontend")
+            self.assertEqual(found.lines, ["acl a path /x"])
+            self.assertEqual(len(found.problems), 1)
+            self.assertIn(f"line 2: directive {name} is not known in EXTRA_FRONTEND", found.problems[0])
 
     def test_no_commas_in_backends(self) -> None:
         """
@@ -155,6 +162,146 @@ class SettingTests(SynchronousTestCase):
         self.assertEqual(reading("no option httplog\nno log").problems, [])
         self.assertEqual(len(reading("no option httplog").notes), 1)
         self.assertEqual(len(reading("no").problems), 1)
+
+
+class FrontTests(SynchronousTestCase):
+    """
+    `EXTRA_FRONTEND` as an option, and its other forms.
+    """
+
+    TEXT = "acl old hdr(host) old.test,http-request deny if old,timeout client 7s,maxconn 500,option httplog"
+
+    def test_forms(self) -> None:
+        """
+        Option, secret, file and variable say the same, the stronger one wins, and none is shown.
+        """
+        home = {"HOME": "/root"}
+        other = "http-request set-header X other"
+        for chosen in (
+            read_settings({"extra-frontend": self.TEXT}, {**home, "EXTRA_FRONTEND": other}, {}),
+            read_settings({}, {**home, "EXTRA_FRONTEND": other}, {"dfp_extra_frontend": f"{self.TEXT}\n"}),
+            read_settings({}, {**home, "EXTRA_FRONTEND_FILE": "/f"}, {"/f": self.TEXT}),
+            read_settings({}, {**home, "EXTRA_FRONTEND": self.TEXT}, {}),
+        ):
+            self.assertEqual(
+                chosen.front_lines,
+                ("acl old hdr(host) old.test", "http-request deny if old", "timeout client 7s", "maxconn 500",
+                 "option httplog"),
+            )  # fmt: skip
+            self.assertEqual((chosen.limits.client_timeout_s, chosen.limits.client_connections), (7.0, 500))
+            self.assertNotIn("old.test", repr(chosen))
+
+    def test_lines(self) -> None:
+        """
+        A text of several lines may have commas at their ends.
+        """
+        chosen = read_settings({}, {"HOME": "/root", "EXTRA_FRONTEND": "acl a path /x,\nhttp-request deny if a,\n"}, {})
+        self.assertEqual(chosen.front_lines, ("acl a path /x", "http-request deny if a"))
+
+    def test_problems(self) -> None:
+        """
+        One for each line, without its values.
+        """
+        environment = {"HOME": "/root", "EXTRA_FRONTEND": f"stats auth a:{SECRET},http-request set-header X {SECRET} y"}
+        error = self.assertRaises(InvalidSettings, read_settings, {}, environment, {})
+        self.assertEqual(len(error.problems), 2)
+        self.assertIn("line 1, stats", str(error))
+        self.assertNotIn(SECRET, str(error))
+
+    def test_notes(self) -> None:
+        """
+        What has no effect is said at start.
+        """
+        found = deferred({}, {"EXTRA_FRONTEND": self.TEXT}, {})
+        self.assertEqual(len([note for note in found if "line 5, option httplog, has no effect" in note]), 1)
+
+    def test_variables(self) -> None:
+        """
+        Variables of the environment stand for their values, but not those that are secret.
+        """
+        environment = {"HOME": "/root", "NAME": "web", "STATS_PASS": SECRET,
+                       "EXTRA_FRONTEND": 'http-request deny if { path "/$NAME$STATS_PASS" }'}  # fmt: skip
+        chosen = read_settings({}, environment, {})
+        self.assertEqual(dict(chosen.environment).get("NAME"), "web")
+        self.assertNotIn("STATS_PASS", dict(chosen.environment))
+
+
+class TotalTests(SynchronousTestCase):
+    """
+    Whatever is written.
+    """
+
+    @given(
+        st.lists(
+            st.one_of(
+                st.sampled_from(
+                    [
+                        "http-request",
+                        "http-response",
+                        "acl",
+                        "redirect",
+                        "set-header",
+                        "deny",
+                        "if",
+                        "unless",
+                        "{",
+                        "}",
+                        "!",
+                        "or",
+                        "a",
+                        "path",
+                        "path_beg",
+                        "-m",
+                        "-i",
+                        "reg",
+                        "/x",
+                        "%[path]",
+                        "%[",
+                        "'",
+                        '"',
+                        "\\",
+                        ",",
+                        "set-var(txn.x)",
+                        "set-var(",
+                        "var(txn.x)",
+                        "replace-header",
+                        "(",
+                        ")",
+                        "return",
+                        "status",
+                        "hdr",
+                        "location",
+                        "code",
+                        "timeout",
+                        "server",
+                        "option",
+                        "errorfile",
+                        "no",
+                        "use_backend",
+                        "#",
+                        "$NAME",
+                    ]
+                ),  # fmt: skip
+                st.text(max_size=6),
+            ),
+            max_size=12,
+        ),
+        st.sampled_from([" ", "\n", ""]),
+    )
+    @settings(max_examples=400, deadline=None)
+    def test_total(self, words: list[str], between: str) -> None:
+        """
+        It is accepted or refused; no other exception comes out, and what is accepted can be compiled and shown.
+        """
+        text = between.join(words)
+        for place in BOTH:
+            found = reading(text, place)
+            directives = read_all(found.lines, Surroundings({"NAME": "web"}))
+            compile_request(directives.request)
+            compile_answer(directives.answer)
+            shown = list(raw_lines(found.lines, place))
+            self.assertEqual(len(shown), len(found.lines))
+            self.assertFalse(any("\n" in line or "\r" in line for line in shown))
 
 
 class RefusalTests(SynchronousTestCase):

@@ -52,6 +52,16 @@ class StepTextTests(SynchronousTestCase):
         self.assertEqual([], step_texts(None))
         self.assertEqual([], step_texts(Steps()))
 
+    def test_raw_text(self) -> None:
+        """
+        Each line of raw text is told as it was given, but for passwords.
+        """
+        raw = ("acl a path /x", 'http-request set-header Authorization "Basic s3cret" if a')
+        self.assertEqual(
+            [("backendExtra", "acl a path /x"), ("backendExtra", "http-request set-header Authorization hidden if a")],
+            step_texts(Steps(raw=raw)),
+        )
+
     def test_every_step_has_words(self) -> None:
         """
         No step is silent, and each that has a parameter is told by it.

@@ -102,3 +102,13 @@ class FieldTests(SynchronousTestCase):
         editing.replace(request, b"host", b"Host: Other.Test\r\n")
         editing.host_changed(request)
         self.assertEqual(request.host, b"other.test")
+
+    def test_missing_host(self) -> None:
+        """
+        The one that stands in for a missing one goes: there are never two.
+        """
+        request = head("/a")
+        request.added = b"Content-Length: 0\r\nHost: web.test\r\n"
+        editing.replace(request, b"host", b"Host: other.test\r\n")
+        editing.host_changed(request)
+        self.assertEqual(request.added, b"Content-Length: 0\r\n")
