@@ -72,6 +72,48 @@ class LifecycleCase(SynchronousTestCase):
         self.proxy = Proxy(*self.options, former=former)
 
 
+class CallTests(LifecycleCase):
+    """
+    Calls that take services away without being `remove`.
+    """
+
+    options = ("--filter-proxy-instance-name", "true", "--proxy-instance-name", "inner")
+
+    def test_replicas_and_instances(self) -> None:
+        """
+        No replicas, or another instance's name, takes a service away; the calls are answered 200.
+        """
+        about = {"proxyInstanceName": "INNER"}
+        for name in ("a", "b"):
+            self.proxy.publish(name, self.blue, path=f"/{name}", replicas="3", **about)
+        self.assertEqual([get(self.proxy, path)[0] for path in ("/a", "/b")], [200, 200])
+        call = {"servicePath": "/a", "port": "80"}
+        self.assertEqual(self.proxy.call("reconfigure", serviceName="a", replicas="0", **call, **about)[0], 200)
+        self.assertEqual(get(self.proxy, "/a")[0], 503)
+        other = self.proxy.call("reconfigure", serviceName="b", proxyInstanceName="outer", **call)
+        self.assertEqual((other[0], get(self.proxy, "/b")[0]), (200, 503))
+        self.assertEqual(self.proxy.call("reconfigure", serviceName="c", proxyInstanceName="outer", **call)[0], 200)
+        self.assertEqual(json.loads(self.proxy.ask(f"{API}/config?type=json")[1]), {})
+        entries = [self.entry("d", self.blue, **about), self.entry("e", self.blue), self.entry("f", self.blue, **about)]
+        self.assertEqual(self.post("services", entries)[1]["Services"], ["d", "f"])
+        self.assertEqual(
+            self.post("services", [self.entry("d", self.blue, **about, replicas="0")])[1]["Removed"], ["d"]
+        )
+        self.assertEqual([get(self.proxy, path)[0] for path in ("/d", "/e", "/f")], [503, 503, 200])
+
+    def test_reload(self) -> None:
+        """
+        There is nothing to reload: what was accepted is in force before and after, and no revision comes of it.
+        """
+        self.proxy.publish("a", self.blue, path="/a", proxyInstanceName="inner")
+        before = self.revisions()
+        for query in ({}, {"recreate": "true"}, {"fromListener": "true"}):
+            status, said = self.proxy.call("reload", **query)
+            self.assertEqual((status, said["Status"]), (200, "OK"), query)
+        self.assertEqual(self.revisions(), before)
+        self.assertEqual(get(self.proxy, "/a")[1], b"blue")
+
+
 class SeveralTests(LifecycleCase):
     def test_blue_green(self) -> None:
         """
