@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from dfproxy.dfp.criteria import headers
 from dfproxy.dfp.given import Given, flag, integer, items
-from dfproxy.dfp.parameters import BY_NAME, DESTINATION_ROWS, SERVICE_ROWS, Parameter
+from dfproxy.dfp.parameters import BY_NAME, DESTINATION_ROWS, SERVICE_ROWS, Parameter, example_of
 from dfproxy.dfp.pathtype import DEFAULT as DEFAULT_PATH_TYPE
 from dfproxy.dfp.reading import Reading
 from dfproxy.dfp.users import service_users
@@ -151,7 +151,7 @@ def problem_object(problem: Problem) -> dict[str, object]:
         "Parameter": problem.parameter,
         "Value": problem.value,
         "Reason": problem.reason,
-        "Example": problem.example,
+        "Example": problem.example or example_of(problem.parameter),
     }
 
 

@@ -19,6 +19,11 @@ _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 What Go's `strconv.ParseBool` takes as true.
 """
 
+_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+"""
+What it takes as false.
+"""
+
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 """
 What Go's `strconv.Atoi` takes, as far as a port or a count can make sense.
@@ -42,6 +47,13 @@ def flag(row: Parameter, text: str) -> bool:
     A boolean as DFP reads it; what is neither true nor false is false. Of a service, `on` is true as well.
     """
     return text in _TRUE or (row.last_wins and text == "on")
+
+
+def is_flag(row: Parameter, text: str) -> bool:
+    """
+    Whether this is a boolean at all.
+    """
+    return text in _TRUE or text in _FALSE or (row.last_wins and text == "on")
 
 
 def integer(text: str) -> int | None:

@@ -305,6 +305,7 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         last_wins=True,
         lines=True,
         quiet=True,
+        example="timeout server 30s",
     ),
     Parameter(
         "checkResolvers",
@@ -618,6 +619,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "Seconds that an upgraded connection may be idle.",
         "`TIMEOUT_TUNNEL`",
         "DFP; HAProxy `timeout tunnel`",
+        example="7200",
     ),
     Parameter(
         "userDef",
@@ -802,6 +804,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "path. There its name should begin with a dot, or clients may be shown it as well.",
         source="dfproxy; HAProxy `crt`",
         modes=HTTP,
+        example=".client.pem",
     ),
     Parameter(
         "timeoutClient",
@@ -812,6 +815,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "`TIMEOUT_CLIENT`",
         "DFP; HAProxy `timeout client`",
         modes=STREAMS,
+        example="60",
     ),
     Parameter(
         "checkTcp",
@@ -823,6 +827,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "DFP; HAProxy `option tcp-check`",
         modes=STREAMS,
         key="CheckTCP",
+        example="true",
     ),
     Parameter(
         "sendProxy",
@@ -842,6 +847,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "false",
         "DFP; HAProxy `option clitcpka`",
         modes=STREAMS,
+        example="true",
     ),
     Parameter(
         "serviceGroup",
@@ -850,6 +856,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "Destinations with the same group are one pool: the first in order says the port, the time-outs and the "
         "strategy, the others add their servers. `reqMode=tcp` only; domains do not count.",
         modes=STREAMS,
+        example="mysql",
     ),
     Parameter(
         "balanceGroup",
@@ -859,6 +866,7 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "`roundrobin`",
         source="DFP; HAProxy `balance`",
         modes=STREAMS,
+        example="leastconn",
     ),
 )
 
@@ -869,6 +877,18 @@ BY_VARIABLE: dict[str, Parameter] = {
     **{row.variable: row for row in TABLE},
     "DISCOVERYTYPE": BY_NAME["discoveryType"],  # as DFP has it
 }
+
+
+def example_of(spelled: str) -> str:
+    """
+    A right value for a parameter, as `port.2=8080`; empty if none is known.
+
+    Args:
+        spelled: as the caller has it.
+    """
+    row = BY_LOWER_NAME.get(spelled.partition(".")[0].lower())
+    return f"{spelled}={row.example}" if row is not None and row.example else ""
+
 
 DESTINATION_EXISTS_WITH = ("servicePath", "port", "serviceDomain", "httpsPort")
 """

@@ -20,8 +20,8 @@ from dfproxy.dfp import answers
 from dfproxy.dfp.criteria import headers, words
 from dfproxy.dfp.domains import MATCH_ALL, host_form, host_patterns
 from dfproxy.dfp.endpoints import MAX_WEIGHT, endpoint, is_host
-from dfproxy.dfp.given import Given, Value, flag, integer, items
-from dfproxy.dfp.parameters import BY_LOWER_NAME, BY_NAME, LIST_ITEMS, Parameter
+from dfproxy.dfp.given import Given, Value, flag, integer, is_flag, items
+from dfproxy.dfp.parameters import BY_NAME, LIST_ITEMS, Parameter, example_of
 from dfproxy.dfp.pathtype import path_criterion, path_patterns
 from dfproxy.dfp.rawtext import RawText, read_raw
 from dfproxy.dfp.reading import DIGEST, Reading
@@ -281,7 +281,17 @@ class _Reader:
         """
         What of the parameters has no effect, and why.
         """
-        return tuple(f"backendExtra: {note}" for note in self.raw.notes)
+        found = [f"backendExtra: {note}" for note in self.raw.notes]
+        for row, _, value in self.given:
+            # DFP takes these for what they are not, and stacks have them: they are told, not refused.
+            if row.kind == "flag" and not is_flag(row, value.text):
+                reason = "is neither true nor false and counts as false"
+            elif row.kind == "number" and row.name != "replicas" and integer(value.text) is None:
+                reason = "is no number and counts as none"
+            else:
+                continue
+            found.append(f"{value.spelled}: {_echo(row, value)!r} {reason} (for example {example_of(value.spelled)})")
+        return tuple(found)
 
     def raw_text(self) -> RawText:
         """
@@ -517,11 +527,7 @@ def _with_examples(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """
     Each with a right value of the parameter, as the caller spelled it.
     """
-    rows = ((problem, BY_LOWER_NAME.get(problem.parameter.partition(".")[0].lower())) for problem in problems)
-    return tuple(
-        replace(problem, example=f"{problem.parameter}={row.example}") if row is not None else problem
-        for problem, row in rows
-    )
+    return tuple(replace(problem, example=example_of(problem.parameter)) for problem in problems)
 
 
 def _count(text: str, separator: str) -> int:

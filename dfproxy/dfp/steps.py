@@ -220,7 +220,9 @@ class StepsReader:
         reader = self._reader
         found: list[Rewrite] = []
         if search := reader.text("reqPathSearch"):
-            self._rewrite("reqPathSearch", 0, Rewrite(search, reader.text("reqPathReplace")), found)
+            replacement = reader.text("reqPathReplace")
+            named = "reqPathReplace" if replacement and _is_regex(search) else "reqPathSearch"
+            self._rewrite(named, 0, Rewrite(search, replacement), found)
         name = "reqPathSearchReplace"
         text = reader.text(name, index)
         for pair in text.split(":") if text else ():
@@ -338,6 +340,17 @@ def compressed(names: tuple[str, ...], types: tuple[str, ...]) -> Compression | 
     None if that means as it is.
     """
     return Compression(names, types) if any(name != "identity" for name in names) else None
+
+
+def _is_regex(text: str) -> bool:
+    """
+    Whether it may be searched for, so that what is wrong is wrong with the replacement.
+    """
+    try:
+        substitution(text, "")
+    except InvalidExpression:
+        return False
+    return True
 
 
 def algorithms(text: str) -> tuple[str, ...]:

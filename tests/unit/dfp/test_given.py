@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.dfp.given import Given, flag, integer, items
+from dfproxy.dfp.given import Given, flag, integer, is_flag, items
 from dfproxy.dfp.parameters import BY_NAME
 
 
@@ -185,3 +185,20 @@ class AnyInputTests(SynchronousTestCase):
         again = Given(first.parameters(), ())
         self.assertEqual(again.parameters(), first.parameters())
         self.assertEqual((again.indexes, again.built), (first.indexes, first.built))
+
+
+class FlagTests(SynchronousTestCase):
+    """
+    Booleans in Go's spelling.
+    """
+
+    def test_flags(self) -> None:
+        """
+        What is neither true nor false is told apart from false; `on` is one for the service only.
+        """
+        service, destination = BY_NAME["distribute"], BY_NAME["httpsOnly"]
+        for text in ("1", "t", "TRUE", "false", "F", "0"):
+            self.assertTrue(is_flag(service, text) and is_flag(destination, text), text)
+        for text in ("yes", "tRUE", "", "2", "off"):
+            self.assertFalse(is_flag(service, text) or is_flag(destination, text), text)
+        self.assertEqual((is_flag(service, "on"), is_flag(destination, "on")), (True, False))

@@ -1,3 +1,0 @@
-"""
-The command `dfproxy`: the control API for people at a terminal.
-"""
