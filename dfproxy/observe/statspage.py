@@ -101,8 +101,8 @@ def page(totals: Iterable[Totals], about: About) -> Iterator[str]:
 def _heads() -> str:
     groups = "".join(f'<th colspan="{len(columns)}">{name}</th>' for name, columns in _GROUPS)
     names = "".join(f"<th>{name}</th>" for _, columns in _GROUPS for name, _ in columns)
-    rest = "".join(f'<th rowspan="2">{name}</th>' for name in ("Mean ms", "Status", "Weight", "Usable"))
-    return f'<tr><th rowspan="2">Name</th>{groups}{rest}</tr>\n<tr>{names}</tr>\n'
+    rest = "".join(f'<th rowspan="2">{name}</th>' for name in ("Mean ms", "Weight", "Usable"))
+    return f'<tr><th rowspan="2">Name</th><th rowspan="2">Status</th>{groups}{rest}</tr>\n<tr>{names}</tr>\n'
 
 
 def _row(total: Totals) -> str:
@@ -119,8 +119,8 @@ def _row(total: Totals) -> str:
     rest = "".join(f"<td>{'' if value is None else value}</td>" for value in (total.weight, total.active))
     said = status(total)
     return (
-        f'<tr class="{total.kind} {"down" if said == "DOWN" else "up"}"><td>{escape(name)}</td>{cells}'
-        f'<td>{mean}</td><td class="state">{said}</td>{rest}</tr>\n'
+        f'<tr class="{total.kind} {"down" if said == "DOWN" else "up"}"><td>{escape(name)}</td>'
+        f'<td class="state">{said}</td>{cells}<td>{mean}</td>{rest}</tr>\n'
     )
 
 

@@ -78,11 +78,11 @@ class PageTests(SynchronousTestCase):
         heads, names, *rows = found.rows
         self.assertEqual([kind for kind, _ in rows], ["frontend up", "server down", "backend up"])
         self.assertEqual([cells[0] for _, cells in rows], ["services", "a_1", "a-be_0"])
-        self.assertEqual({len(cells) for _, cells in rows}, {1 + len(names[1]) + 4})
-        frontend, server, backend = (dict(zip(["", *names[1]], cells)) for _, cells in rows)
+        self.assertEqual({len(cells) for _, cells in rows}, {2 + len(names[1]) + 3})
+        frontend, server, backend = (dict(zip(["", "", *names[1]], cells)) for _, cells in rows)
         self.assertEqual((frontend["Total"], server["Total"], server["Retries"]), ("5", "4", "3"))
-        self.assertEqual(rows[1][1][-4:], ["0.0", "DOWN", "1", ""])
-        self.assertEqual(rows[2][1][-4:], ["2.0", "UP", "2", "1"])
+        self.assertEqual((rows[1][1][1], rows[1][1][-3:]), ("DOWN", ["0.0", "1", ""]))
+        self.assertEqual((rows[2][1][1], rows[2][1][-3:]), ("UP", ["2.0", "2", "1"]))
         self.assertIn("Sessions", heads[1])
         self.assertEqual(backend["Retries"], "0")
 
