@@ -262,6 +262,42 @@ class RawTextTests(ProxyCase):
             client.send(b"GET /alive HTTP/1.1\r\nHost: x\r\n\r\n")
             self.assertEqual((client.final().status), 200)
 
+    def test_http2(self) -> None:
+        """
+        Over HTTP/2 the lines do the same: one Host, the one that was set; answers of their own, and changed ones.
+        """
+        (curl,) = require("curl")
+        given = {"serviceName": "one", "servicePath": "/", "port": str(self.one.port), "outboundHostname": "127.0.0.1"}
+        self.assertEqual(
+            self.proxy.call("reconfigure", **given, backendExtra="http-request set-header X-Extra 1")[0], 200
+        )
+
+        def asked(path: str) -> str:
+            url = f"http://127.0.0.1:{self.proxy.port}{path}"
+            command = (
+                curl,
+                "--silent",
+                "--include",
+                "--max-time",
+                "20",
+                "--http2-prior-knowledge",
+                "-H",
+                "Host: b.x",
+                url,
+            )
+            return subprocess.run(command, capture_output=True, timeout=30, check=True).stdout.decode()
+
+        said = asked("/v1/x?q=22")
+        self.assertIn("HTTP/2 200", said)
+        self.assertIn("x-front: v1 1", said.lower())
+        self.assertNotIn("x-gone", said.lower())
+        _, line, fields = json.loads(said.partition("\r\n\r\n")[2])
+        self.assertEqual(line, "GET /x?q=22 HTTP/1.1")
+        named = {name: [value for other, value in fields if other == name] for name in ("host", "x-q", "x-extra")}
+        self.assertEqual(named, {"host": ["b.test"], "x-q": ["22"], "x-extra": ["1"]})
+        self.assertIn("HTTP/2 203", asked("/a.txt"))
+        self.assertIn("HTTP/2 200", asked("/alive"))
+
     def test_refused(self) -> None:
         """
         A directive that is not done is named, its values are not repeated, and the former definition goes on.
