@@ -98,6 +98,12 @@ class LiveServer(Tally):
     def __repr__(self) -> str:
         return f"<server {self.name} {self.host}:{self.port}>"
 
+    def __deepcopy__(self, memo: object) -> LiveServer:
+        """
+        Itself: whoever copies a balancer (`dfproxy.balancing.preview`) gets the same servers.
+        """
+        return self
+
     def give_up_connecting(self) -> None:
         """
         It is gone: whoever waits for a connection to it goes elsewhere now, not when the time to connect is over.

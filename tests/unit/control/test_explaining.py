@@ -219,6 +219,21 @@ class ExplainingTests(PlaneCase):
         self.assertIn("cannot be asked without changing it", told["Why"])
         self.assertNotIn("Code", told)
 
+    def test_servers_are_not_copied(self) -> None:
+        """
+        A strategy that remembers a server which has gone is asked on a copy that remembers the same one.
+        """
+        made = Plane(self.load_files(keeping=KEEPING))
+        self.addCleanup(made.traffic.deadlines.stop)
+        made.apply(Service("a", "a", service("a").destinations, Balance("keeping")), memberships=[members("a", A, B)])
+        gone = made.servers()[0]
+        made.plane.members(members("a", B, epoch=9))
+        told = self.told("/a", plane=made)
+        self.assertEqual((B, "balance=keeping"), (told["Server"]["Address"], told["Why"]))
+        backend = made.target("/a")
+        assert backend is not None
+        self.assertEqual([gone, made.servers()[0]], backend.balancer.seen)  # type: ignore[attr-defined]  # our own
+
     def test_many_routes(self) -> None:
         """
         Of thousands of routes those that came close are listed; the answer stays short, and takes several slices.
@@ -260,6 +275,25 @@ class ExplainingTests(PlaneCase):
         self.one(at("a", "/", steps=Steps(request_headers=rules)))
         self.assertEqual(LINES, len(self.told("/")["Effects"]))
 
+
+KEEPING = """
+    from dfproxy.balancing.base import Balancer, Strategy
+
+    class Keeping(Balancer):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.seen = []
+
+        def update(self, servers):
+            super().update(servers)
+            self.seen += servers[:1]
+
+        def pick(self, request):
+            assert self.seen[0].backend is self.servers[0].backend
+            return self.servers[0]
+
+    keeping = Strategy("keeping", "remembers all", Keeping)
+"""
 
 ODD = """
     from dfproxy.balancing.base import Balancer, Strategy
