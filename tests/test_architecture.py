@@ -44,6 +44,7 @@ STOREYS = {
     "workers": 8,
     "daemon": 9,
     "tap": 10,
+    "console": 10,
     "testing": 9,
 }
 """A room, which is a folder or a module of the package itself, to its storey. `uv` stands outside: see below."""

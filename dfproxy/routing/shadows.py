@@ -224,8 +224,9 @@ class ShadowIndex:
 
     def _placed(self, service: Service) -> Iterator[_Placed]:
         for destination in service.destinations:
-            route = Route(service, destination)
-            yield _Placed(route, self._key(route))
+            if destination.stream is None:  # connections are routed by port and name, see `dfproxy.routing.streams`
+                route = Route(service, destination)
+                yield _Placed(route, self._key(route))
 
     def _around(self, one: _Placed) -> Iterator[_Placed]:
         """

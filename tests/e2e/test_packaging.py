@@ -107,6 +107,8 @@ class PackagingTests(SynchronousTestCase):
         names = set(zipfile.ZipFile(wheel).namelist())
         self.assertIn("twisted/plugins/dfproxy_plugin.py", names)
         self.assertIn("dfproxy/py.typed", names)
+        (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
+        self.assertIn(b"dfproxy = dfproxy.console.main:main", zipfile.ZipFile(wheel).read(entry_points))
         self.assertNotIn("twisted/__init__.py", names)
         self.assertEqual([name for name in names if name.split("/")[0] in ("tests", "bench", "demo", "docs")], [])
         modules = {str(file.relative_to(ROOT)) for file in (ROOT / "dfproxy").rglob("*.py")}

@@ -4,6 +4,7 @@ Routes that never get a request are found, whatever the services and the order i
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import perf_counter
 
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.model.match import HostPattern, Match, PathPattern
 from dfproxy.model.service import Route, Service
+from dfproxy.model.stream import Stream
 from dfproxy.routing.covering import covers_host, covers_path, covers_rest
 from dfproxy.routing.precedence import DfpOrder, SpecificOrder
 from dfproxy.routing.shadows import FOUND, ShadowIndex, Shadows
@@ -125,6 +127,16 @@ class ExampleTests(SynchronousTestCase):
         index.drop("a")
         index.drop("a")
         self.assertEqual(Shadows(), index.of(service("b", at(b"/ab"))))
+
+    def test_streams(self) -> None:
+        """
+        A destination that takes whole connections takes no requests, and nothing takes it requests.
+        """
+        whole = service("a", at(b"/"))
+        [destination] = whole.destinations
+        tcp = replace(whole, destinations=(replace(destination, stream=Stream("tcp", 5432)),))
+        self.assertEqual(Shadows(), index_of(tcp).of(service("b", at(b"/"))))
+        self.assertEqual(Shadows(), index_of(service("b", at(b"/"))).of(tcp))
 
     def test_its_own_routes(self) -> None:
         """

@@ -1,0 +1,3 @@
+"""
+The command `dfproxy`: the control API for people at a terminal.
+"""
