@@ -98,7 +98,8 @@ def files_named(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 def with_secrets(environment: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str, str]:
     """
-    The variables of services with what secrets and files say instead of them; the secret goes before the file.
+    The variables of services with what secrets and files say instead of them; the secret goes before the file. An empty
+    one says nothing.
 
     Args:
         environment: all variables.
@@ -107,11 +108,11 @@ def with_secrets(environment: Mapping[str, str], secrets: Mapping[str, str]) -> 
     """
     found = {name: value for name, value in environment.items() if name.startswith(PREFIX) and not _stands_for(name)}
     for name, path in environment.items():
-        if (variable := _stands_for(name)) and path in secrets:
-            found[variable] = secrets[path].rstrip("\r\n")
+        if (variable := _stands_for(name)) and (text := secrets.get(path, "").rstrip("\r\n")):
+            found[variable] = text
     for name, content in secrets.items():
-        if name.startswith(SECRET):
-            found[name.removeprefix("dfp_").upper()] = content.rstrip("\r\n")
+        if name.startswith(SECRET) and (text := content.rstrip("\r\n")):
+            found[name.removeprefix("dfp_").upper()] = text
     return found
 
 

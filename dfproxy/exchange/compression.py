@@ -73,7 +73,7 @@ class Compressor:
         """
         if head.status not in _STATUSES or not head.body or request.method == b"HEAD" or not request.version:
             return None
-        if (ended and not any(pieces)) or not self._wants(head.kept):
+        if (ended and not any(pieces)) or getattr(head, "old", False) or not self._wants(head.kept):
             return None
         coding = chosen(request, self._codings)
         if coding is None or not (bits := self._codings[coding]):

@@ -184,9 +184,10 @@ class ResponseHead:
         body: bytes of the body, or `NO_BODY`, `CHUNKED` or `UNTIL_CLOSE`.
         keep_alive: the server's connection may be used again.
         upgrade: protocol named in Upgrade, in lower case; b"" if none.
+        old: True: the server speaks HTTP/1.0; else perhaps not set at all.
     """
 
-    __slots__ = ("body", "keep_alive", "kept", "line", "status", "upgrade")
+    __slots__ = ("body", "keep_alive", "kept", "line", "old", "status", "upgrade")
 
     status: int
     line: bytes
@@ -194,6 +195,7 @@ class ResponseHead:
     body: int
     keep_alive: bool
     upgrade: bytes
+    old: bool
 
 
 def request_head(data: bytes, start: int, limit_bytes: int, limit_fields: int) -> tuple[RequestHead, int] | None:
@@ -429,6 +431,7 @@ def response_head(data: bytes, bodiless: bool, limit_bytes: int, limit_fields: i
         head.line = data[: match.end(3) + 2]
     else:
         head.line = b"HTTP/1.1 %b %b\r\n" % (code, reason or b"")
+        head.old = not version
     keep_alive = version == 1
     head.upgrade = b""
     if len(section) > limit_fields * _LEAST_FIELD_BYTES and section.count(b"\n") > limit_fields:

@@ -192,6 +192,8 @@ class VariableTests(SynchronousTestCase):
         )
         found = with_secrets(environment, contents | {"dfp_dfp_service_users": "a:3\n"})
         self.assertEqual(found["DFP_SERVICE_USERS"], "a:3")
+        found = with_secrets(environment, contents | {"dfp_dfp_service_users": "\n"})
+        self.assertEqual(found["DFP_SERVICE_USERS"], "a:2")
         self.assertEqual(unread(environment, contents), ("DFP_SERVICE_PORT_1_FILE: the file /p cannot be read",))
 
     def test_in_vain(self) -> None:

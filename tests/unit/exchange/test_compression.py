@@ -54,7 +54,8 @@ class DecisionTests(SynchronousTestCase):
 
     def test_no(self) -> None:
         """
-        Other types, statuses, answers that are encoded already or must not be changed, requests for the head only.
+        Other types, statuses, answers that are encoded already or must not be changed, requests for the head only, and
+        HTTP/1.0 on either side.
         """
         self.assertFalse(self.wanted())
         self.assertFalse(self.wanted("Content-Type: text/css"))
@@ -67,6 +68,9 @@ class DecisionTests(SynchronousTestCase):
         self.assertFalse(self.wanted(HTML, asked=request(ACCEPTS, line="GET / HTTP/1.0")))
         self.assertFalse(self.wanted(HTML, asked=request()))
         self.assertIsNone(GZIP.begin(request(ACCEPTS), answer(HTML), (), True))
+        old = response_head(f"HTTP/1.0 200 OK\r\n{HTML}\r\n\r\n".encode(), False, 65536, 100)
+        assert old is not None
+        self.assertIsNone(GZIP.begin(request(ACCEPTS), old[0], (b"x",), False))
 
     def test_accepting(self) -> None:
         """

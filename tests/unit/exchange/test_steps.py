@@ -109,6 +109,18 @@ class RefusalTests(DialogueCase):
         self.refused(denied, "PUT / HTTP/1.1", HOST)
         self.passed(denied, "put / HTTP/1.1", HOST)
 
+    def test_networks(self) -> None:
+        """
+        Only who is allowed and not denied, before anything else is done: not even a redirect is told.
+        """
+        self.passed(Steps(allowed_networks=("192.0.2.0/24",), denied_networks=("192.0.2.2/32",)), *GET)
+        self.passed(Steps(denied_networks=("198.51.100.0/24",)), *GET)
+        self.refused(Steps(allowed_networks=("198.51.100.0/24", "2001:db8::/32"), https_code=302), *GET)
+        self.refused(Steps(denied_networks=("192.0.2.1/32",), https_code=302), *GET)
+        self.refused(Steps(allowed_networks=("192.0.2.0/24",), denied_networks=("192.0.2.1/32",)), *GET)
+        everybody = Steps(allowed_networks=("198.51.100.0/24",), access=Access("r", ()))
+        self.refused(everybody, *GET)
+
     def test_plain(self) -> None:
         """
         Without TLS.
