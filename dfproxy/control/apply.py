@@ -446,7 +446,8 @@ class LocalDataPlane:
         return succeed([True])
 
     def _explain(self, argument: Any) -> Deferred[list[Any]]:
-        explanation = Explanation(self._table, self._lookup, self._traffic, self._random, self._strategies.conditions)
+        wrap = lambda routes: self._fronted(self._lookup(routes))  # noqa: E731  short
+        explanation = Explanation(self._table, wrap, self._traffic, self._random, self._strategies.conditions)
         return explanation.of(argument).addCallback(lambda answer: [answer])
 
     def _prepared_for(self, trial: Trial) -> ILookup:

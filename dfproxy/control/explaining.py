@@ -32,7 +32,7 @@ from dfproxy.interfaces import ILookup, IRequest
 from dfproxy.model.connection import TlsFacts
 from dfproxy.model.service import Balance, Route
 from dfproxy.routing.matcher import shown
-from dfproxy.routing.replay import LISTED, Passed, PassedOver, Verdict, passed_over, replay, winner_of
+from dfproxy.routing.replay import PassedOver, Verdict, in_order, passed_over, replay, winner_of
 from dfproxy.routing.table import RouteTable
 from dfproxy.upstream.live import LiveBackend, LiveServer
 from dfproxy.wire.h1 import RequestHead, request_head
@@ -292,7 +292,7 @@ class Explanation:
         passed = self._passed
         listed = passed.listed
         if passed.looked_at < passed.total:
-            listed = sorted(sorted(listed, key=Passed.distance)[:LISTED], key=lambda one: one.rank)
+            listed = in_order(listed, passed.total)
         self._answer["PassedOver"] = [_route(one.route) | {"Failed": _verdicts(one.failed)} for one in listed]
         self._answer["LeftOut"] = passed.total - len(listed)
         self._answer["NotLookedAt"] = passed.total - passed.looked_at

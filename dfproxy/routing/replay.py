@@ -28,9 +28,14 @@ from dfproxy.routing.matcher import (
 )
 from dfproxy.routing.table import Compiled, RouteTable
 
-LISTED = 20
+ALL = 200
 """
-Routes that were passed over and are told of, the closest ones; of more only the number is.
+So many routes that were passed over are all told of.
+"""
+
+LISTED = 50
+"""
+Of more than `ALL` only the closest ones are told of, and how many the others are.
 """
 
 ALTERNATIVES = 5
@@ -203,10 +208,18 @@ def passed_over(
         failed = [verdict for verdict in verdicts if not verdict.holds]
         close = sum(verdict.holds and verdict.specific for verdict in verdicts)
         result.looked_at += 1
-        if failed and (close or result.total <= LISTED):
+        if failed and (close or result.total <= ALL):
             closest.append(Passed(compiled.route, compiled.rank, failed, close))
-            if len(closest) > 4 * LISTED:
+            if len(closest) > max(ALL, 4 * LISTED):
                 closest = sorted(closest, key=Passed.distance)[:LISTED]
             result.listed = closest
         yield None
-    result.listed = sorted(sorted(closest, key=Passed.distance)[:LISTED], key=lambda passed: passed.rank)
+    result.listed = in_order(closest, result.total)
+
+
+def in_order(closest: list[Passed], total: int) -> list[Passed]:
+    """
+    Those that are told of, in the order of routes.
+    """
+    kept = closest if total <= ALL else sorted(closest, key=Passed.distance)[:LISTED]
+    return sorted(kept, key=lambda passed: passed.rank)

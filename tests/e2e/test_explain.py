@@ -231,6 +231,33 @@ class WorkersTests(ProxyCase):
             self.assertEqual((400, name), (status, json.loads(body)["Problems"][0]["Parameter"]), query[:60])
 
 
+class FrontTests(ProxyCase):
+    """
+    With lines of an operator before the choice of a route.
+    """
+
+    workers = 0
+    options = (
+        "--extra-frontend",
+        "http-request deny if { path_beg /secret }\nhttp-request set-path /new if { path /old }",
+    )
+
+    def test_lines_before_routes(self) -> None:
+        """
+        What they refuse is refused, and the route is the one of the path that they have made.
+        """
+        server = self.backend(tells)
+        self.proxy.publish("new", server, path="/new", setReqHeader="X-Service new", port="80")
+        self.proxy.publish("rest", server, path="/", setReqHeader="X-Service rest", port="80")
+        caller = Caller(self)
+        for path, code, service in (("/secret/x", 403, ""), ("/old", 0, "new"), ("/older", 0, "rest")):
+            told = caller.explain(f"http://x{path}", "GET", [])
+            status, body, _ = caller.ask("x", path, "GET", [])
+            self.assertEqual((code or 200, code), (status, told.get("Code", 0)), told)
+            if service:
+                self.assertEqual((service, service), (told["Route"]["Service"], body.rpartition(" ")[2]), told)
+
+
 class SpecificOrderTests(ProxyCase):
     """
     With `--route-order specific`.

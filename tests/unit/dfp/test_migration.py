@@ -81,6 +81,7 @@ class RecordedTests(SynchronousTestCase):
         Read from what is shown, a service is the one that the call had made, but for wildcards.
         """
         self.assertGreater(len(RECORDED), 40)
+        self.assertTrue([entry for entry in RECORDED if "*" in entry["query"].get("serviceDomain", "")])
         for entry in RECORDED:
             query = list(entry["query"].items())
             asked = called(entry["query"])

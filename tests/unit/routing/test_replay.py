@@ -12,7 +12,7 @@ from dfproxy.model.match import Condition, HostPattern, Match, PathPattern
 from dfproxy.model.service import Service
 from dfproxy.routing.compile import TableBuilder
 from dfproxy.routing.precedence import DfpOrder
-from dfproxy.routing.replay import LISTED, PassedOver, passed_over, replay, winner_of
+from dfproxy.routing.replay import ALL, PassedOver, passed_over, replay, winner_of
 from dfproxy.routing.table import EMPTY, RouteTable
 from tests.unit.routing.naive import Request, service, targets
 from tests.unit.routing.strategies import requests, services
@@ -63,7 +63,7 @@ class GeneratedTests(SynchronousTestCase):
                 self.assertFalse(all(verdict.holds for verdict in verdicts), compiled.route)
         self.assertEqual(result.total, result.looked_at)
         self.assertTrue(all(passed.failed for passed in result.listed))
-        if result.total <= LISTED:
+        if result.total <= ALL:
             self.assertEqual(result.total, len(result.listed))
 
 
