@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from twisted.internet.defer import Deferred
 
 from dfproxy.model.certificate import Certificate
+from dfproxy.model.checks import Order
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Hold, Membership, Revision
 
@@ -32,6 +33,7 @@ class Caller:
         memberships: first servers of the services.
         lost: names that a later caller's change has been put in force for.
         held: names for which a hold keeps out what it wants.
+        orders: what an operator says of single servers, by key.
     """
 
     services: dict[str, Service]
@@ -45,14 +47,17 @@ class Caller:
     memberships: tuple[Membership, ...] = ()
     lost: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
+    orders: dict[str, Order] = field(default_factory=dict)
 
     def names(self) -> Iterable[str]:
         """
-        Every name it changes, of services and of certificates; the latter have a slash, the former none.
+        Every name it changes, of services, of certificates, and keys of orders; the second have a slash, the last
+        blanks, the first neither.
         """
         yield from self.services
         yield from self.certificates
         yield from self.removed
+        yield from self.orders
 
     def counts(self, name: str) -> bool:
         """
@@ -60,11 +65,11 @@ class Caller:
         """
         return name not in self.lost and name not in self.held
 
-    def wants(self, name: str) -> Service | Certificate | None:
+    def wants(self, name: str) -> Service | Certificate | Order | None:
         """
         What it wants to be in force under that name.
         """
-        return self.services.get(name) or self.certificates.get(name)
+        return self.services.get(name) or self.certificates.get(name) or self.orders.get(name)
 
     def has_won(self, name: str, winner: Caller | None) -> bool:
         """

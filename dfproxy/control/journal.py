@@ -6,6 +6,8 @@ A step that fails leaves the file as it was before; if even that cannot be had, 
 the file has grown to twice what is in force it is written anew beside itself, slice by slice, with recording going on
 between the slices; only a whole new file takes the name of the old one.
 
+Longer than most modules, but one thing: the file, and all that may go wrong with it.
+
 What the lines mean is decided in `dfproxy.control.records`, what a step on a file is in `dfproxy.control.storage`.
 
 Source: `design.md` 4 and 9; `fsync(2)` and what PostgreSQL learned of it in 2018: after a failed fsync nothing that was
@@ -30,6 +32,7 @@ from dfproxy.control.records import Reader, Replayed, base, lines_of, replay
 from dfproxy.control.steps import Run, Step, Steps
 from dfproxy.control.storage import Storage
 from dfproxy.errors import JournalError
+from dfproxy.model.checks import Orders, with_orders
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Change, Hold
 from dfproxy.observe.prometheus import Measure, counter, gauge
@@ -132,6 +135,7 @@ class Journal:
         self.trouble = ""
         self._services: dict[str, Service] = {}
         self._holds: dict[str, Hold] = {}
+        self._orders: Orders = {}
         self._number = 0
         self._digest = ""
         self._handle: int | None = None
@@ -169,7 +173,7 @@ class Journal:
         except FileNotFoundError:
             content = b""
         found = self.replayed = replay(content, self._read)
-        self._services, self._holds = dict(found.services), dict(found.holds)
+        self._services, self._holds, self._orders = dict(found.services), dict(found.holds), found.orders
         rewritten = self._rewrite()
         self._number, self._digest = found.revision, found.digest
         torn = len(content) - found.good_bytes
@@ -254,6 +258,7 @@ class Journal:
             self._services.update({service.name: service for service in change.services})
             for name in change.removed:
                 self._services.pop(name, None)
+            self._orders = with_orders(self._orders, (*change.removed, *change.lifted), change.orders)
             for name in change.released:
                 self._holds.pop(name, None)
             self._holds.update({hold.name: hold for hold in change.holds})
@@ -410,7 +415,8 @@ class Journal:
 
     def _base(self) -> Iterable[bytes]:
         services, holds = tuple(self._services.values()), tuple(self._holds.values())
-        return base(services, self._number, self._digest, self._by, SLICE, holds)
+        orders = tuple(order for of_one in self._orders.values() for order in of_one.values())
+        return base(services, self._number, self._digest, self._by, SLICE, holds, orders)
 
     def _write_anew(self) -> None:
         """

@@ -31,6 +31,7 @@ from dfproxy.dfp.kept import differs_by_hash
 from dfproxy.errors import JournalError, NotReady, Overloaded, Refused, Superseded
 from dfproxy.interfaces import IDataPlane, INames, IPublisher
 from dfproxy.model.certificate import Certificate
+from dfproxy.model.checks import Order, with_orders
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Limits
 from dfproxy.model.snapshot import Change, Hold, Membership, Revision, Snapshot
@@ -144,6 +145,20 @@ class Publisher:
         )
         return self._enter(caller)
 
+    def order(self, orders: tuple[Order, ...], cause: str = "") -> Deferred[Revision]:
+        """
+        Have every data plane treat single servers as an operator says. Orders for a service that is not in force come
+        to nothing.
+
+        Args:
+            orders: one that says nothing ends the one of its server.
+            cause: as for `publish`.
+
+        Returns:
+            Deferred: as `publish`.
+        """
+        return self._enter(Caller({}, cause=cause, orders={order.key: order for order in orders}))
+
     def begin_with(self, certificates: tuple[Certificate, ...]) -> Change:
         """
         These certificates are there from the start. Once, before anybody publishes or restores; nothing is recorded.
@@ -164,6 +179,7 @@ class Publisher:
         number: int,
         memberships: tuple[Membership, ...] | None = None,
         holds: tuple[Hold, ...] = (),
+        orders: tuple[Order, ...] = (),
     ) -> Deferred[Revision]:
         """
         Put in force what was in force when we ended. Once, before anybody publishes; nothing is recorded.
@@ -173,6 +189,7 @@ class Publisher:
             number: of the revision.
             memberships: their last known servers; None: names are asked first.
             holds: those that were in force.
+            orders: likewise.
 
         Returns:
             Deferred: the revision. Services that cannot be loaded are quarantined by the data plane, so it fails only
@@ -181,7 +198,7 @@ class Publisher:
         if self._busy or self.snapshot.services:
             raise RuntimeError("restoring comes before publishing")
         self._busy = True
-        restored: Deferred[Revision] = self._restore(services, number, memberships, holds)
+        restored: Deferred[Revision] = self._restore(services, number, memberships, holds, orders)
         restored.addBoth(self._restored)
         return restored
 
@@ -192,6 +209,7 @@ class Publisher:
         changes = any(touched[n] or n in present or n in shown or n in held for n in caller.removed) or any(
             touched[name] or shown.get(name) != certificate for name, certificate in caller.certificates.items()
         )
+        changes = changes or any(touched[name] or self._is_news(order) for name, order in caller.orders.items())
         if not news and not changes:
             return succeed(self.snapshot.revision)
         if self._callers >= self._callers_limit:
@@ -211,6 +229,10 @@ class Publisher:
         else:
             self._named(caller, ())
         return answer
+
+    def _is_news(self, order: Order) -> bool:
+        known = self.snapshot.orders.get(order.service, {}).get(order.address)
+        return not order.says_nothing if known is None else known != order
 
     def _first_servers(self, caller: Caller, news: tuple[Service, ...]) -> Deferred[tuple[Membership, ...]]:
         """
@@ -364,14 +386,20 @@ class Publisher:
         holds: list[Hold] = []
         released: list[str] = []
         known: dict[int, dict[str, list[Membership]]] = {}
+        orders: list[Order] = []
         total = self._sum
         for name, caller in last.items():
+            order = caller.orders.get(name)
+            if order is not None:
+                if order.service in present and self._is_news(order):
+                    orders.append(order)
+                continue
             hold = caller.hold(name)
             if hold is not None:
                 holds.append(hold)
             elif name in held:
                 released.append(name)
-            wanted = caller.wants(name)
+            wanted = caller.services.get(name) or caller.certificates.get(name)
             if wanted == (present.get(name) or shown.get(name)):
                 continue
             total -= self._digests.get(name, 0)
@@ -386,7 +414,9 @@ class Publisher:
             if caller.place not in known:
                 known[caller.place] = named(caller.memberships)
             memberships += known[caller.place].get(name, ())
-        if not (services or removed or certificates or holds or released):
+        gone = set(removed)
+        orders = [order for order in orders if order.service not in gone]
+        if not (services or removed or certificates or holds or released or orders):
             return None
         return Change(
             Revision(self.snapshot.revision.number + 1, digits(total)),
@@ -397,6 +427,7 @@ class Publisher:
             removed_certificates=tuple(name for name in removed if "/" in name),
             holds=tuple(holds),
             released=tuple(released),
+            orders=tuple(orders),
         )
 
     def _prepared(self, change: Change) -> Deferred[None]:
@@ -438,7 +469,9 @@ class Publisher:
         if change.holds or change.released:
             holds = {name: hold for name, hold in holds.items() if name not in change.released}
             holds.update((hold.name, hold) for hold in change.holds)
-        self.snapshot = Snapshot(change.revision, services, certificates, holds)
+        orders = {} if change.whole else self.snapshot.orders
+        orders = with_orders(orders, (*change.removed, *change.lifted), change.orders)
+        self.snapshot = Snapshot(change.revision, services, certificates, holds, orders)
         if change.services:
             self._names.keep(change.services)
         if change.removed:
@@ -459,6 +492,7 @@ class Publisher:
         number: int,
         memberships: tuple[Membership, ...] | None,
         holds: tuple[Hold, ...],
+        orders: tuple[Order, ...],
     ) -> Generator[Deferred[Any], Any, Revision]:
         if memberships is None:
             asked: Deferred[tuple[Membership, ...]] = self._names.first_servers(services)
@@ -474,6 +508,7 @@ class Publisher:
             whole=True,
             certificates=certificates,
             holds=holds,
+            orders=orders,
         )
         yield self._prepared(change)
         yield self._data_plane.commit(revision)

@@ -21,6 +21,7 @@ from hashlib import blake2b
 import msgspec
 
 from dfproxy.errors import JournalError
+from dfproxy.model.checks import Order, Orders, with_orders
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Change, Hold
 
@@ -53,9 +54,10 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
         version: of the format.
         revision: number of the revision that the change makes.
         left: lines of the same change that follow.
-        kind: `begin`, `publish`, `withdraw`, `hold`, `release`, or `mark` for a change that is durable elsewhere.
+        kind: `begin`, `publish`, `withdraw`, `hold`, `release`, `order`, or `mark` for a change that is durable
+            elsewhere.
         name: of the service.
-        service: what is published, or what a hold keeps out.
+        service: what is published, or what a hold keeps out, or what an operator says of a server.
         of: of a hold, the revision that was gone back from.
         digest: of the revision, in the last line of a change.
         by: in the first line of a file, which dfproxy wrote it.
@@ -102,6 +104,7 @@ class Replayed:
         by: which dfproxy began the file; empty: it has no beginning.
         live_bytes: of it, what the services in force take up.
         holds: in force, by name.
+        orders: in force, of services that are.
     """
 
     services: dict[str, Service] = field(default_factory=dict)
@@ -114,6 +117,7 @@ class Replayed:
     by: str = ""
     live_bytes: int = 0
     holds: dict[str, Hold] = field(default_factory=dict)
+    orders: Orders = field(default_factory=dict)
 
     def report(self, line: int, reason: str) -> None:
         """
@@ -132,7 +136,7 @@ def lines_of(change: Change) -> bytes:
     A change, to be written at once.
     """
     revision = change.revision
-    left = len(change.services) + len(change.removed) + len(change.holds) + len(change.released)
+    left = len(change.services) + len(change.removed) + len(change.holds) + len(change.released) + len(change.orders)
     if not left:
         return _line(Line(VERSION, revision.number, 0, "mark", digest=revision.digest))
     written = []
@@ -146,11 +150,20 @@ def lines_of(change: Change) -> bytes:
     for service in change.services:
         left -= 1
         written.append(_published(service, revision.number, left, "" if left else revision.digest))
+    for order in change.orders:
+        left -= 1
+        written.append(_ordered(order, revision.number, left, "" if left else revision.digest))
     return b"".join(written)
 
 
 def base(
-    services: tuple[Service, ...], number: int, digest: str, by: str, slice_of: int, holds: tuple[Hold, ...] = ()
+    services: tuple[Service, ...],
+    number: int,
+    digest: str,
+    by: str,
+    slice_of: int,
+    holds: tuple[Hold, ...] = (),
+    orders: tuple[Order, ...] = (),
 ) -> Iterator[bytes]:
     """
     The beginning of a file: all that is in force.
@@ -162,8 +175,9 @@ def base(
         by: which dfproxy writes.
         slice_of: services in one piece.
         holds: all of them.
+        orders: likewise.
     """
-    left = len(services) + len(holds)
+    left = len(services) + len(holds) + len(orders)
     yield _line(Line(VERSION, number, left, "begin", digest="" if left else digest, by=by))
     for start in range(0, len(holds), slice_of):
         piece = []
@@ -177,6 +191,12 @@ def base(
             left -= 1
             piece.append(_published(service, number, left, "" if left else digest))
         yield b"".join(piece)
+    for start in range(0, len(orders), slice_of):
+        piece = []
+        for order in orders[start : start + slice_of]:
+            left -= 1
+            piece.append(_ordered(order, number, left, "" if left else digest))
+        yield b"".join(piece)
 
 
 def _published(service: Service, number: int, left: int, digest: str) -> bytes:
@@ -187,6 +207,11 @@ def _published(service: Service, number: int, left: int, digest: str) -> bytes:
 def _held(hold: Hold, number: int, left: int, digest: str) -> bytes:
     encoded = msgspec.Raw(msgspec.json.encode(hold.against))
     return _line(Line(VERSION, number, left, "hold", hold.name, encoded, digest, of=hold.revision))
+
+
+def _ordered(order: Order, number: int, left: int, digest: str) -> bytes:
+    encoded = msgspec.Raw(msgspec.json.encode(order))
+    return _line(Line(VERSION, number, left, "order", order.service, encoded, digest))
 
 
 def _line(line: Line) -> bytes:
@@ -201,6 +226,7 @@ def _check(body: bytes) -> bytes:
 # --- reading -------------------------------------------------------------------------------------------------
 
 _lines = msgspec.json.Decoder(Line)
+_orders = msgspec.json.Decoder(Order)
 _services = msgspec.json.Decoder(Service)
 _parameters = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _pairs = msgspec.json.Decoder(tuple[tuple[str, str], ...])
@@ -267,6 +293,8 @@ class _Reading:
         # Numbers of lost changes are not given again.
         found.revision += self._lost
         found.good_bytes = whole
+        # Of a service that is lost by damage nothing holds.
+        found.orders = with_orders(found.orders, [name for name in found.orders if name not in found.services], ())
         found.live_bytes = sum(self._sizes.values())
         return found
 
@@ -309,6 +337,9 @@ class _Reading:
             elif line.kind == "withdraw":
                 self._sizes.pop(line.name, None)
                 found.services.pop(line.name, None)
+                found.orders = with_orders(found.orders, (line.name,), ())
+            elif line.kind == "order":
+                self._order(line, number)
             elif line.kind == "hold":
                 self._hold(line, number, size)
             elif line.kind == "release":
@@ -329,6 +360,14 @@ class _Reading:
         except _Wrong as wrong:
             self._found.holds.pop(line.name, None)
             self._found.report(number, str(wrong))
+
+    def _order(self, line: Line, number: int) -> None:
+        try:
+            order = _orders.decode(line.service)
+        except msgspec.DecodeError as error:
+            self._found.report(number, f"an order for {line.name} is not understood: {error}")
+            return
+        self._found.orders = with_orders(self._found.orders, (), (order,))
 
     def _service(self, line: Line) -> Service:
         try:
@@ -353,7 +392,9 @@ class _Reading:
             return None
 
 
-_KINDS: Iterable[str] = frozenset(("begin", "publish", "withdraw", "hold", "release", "mark"))
+_KINDS: Iterable[str] = frozenset(
+    ("begin", "publish", "withdraw", "hold", "release", "order", "mark")
+)
 
 
 def _parsed(raw: bytes) -> Line:

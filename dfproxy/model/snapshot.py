@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dfproxy.model.certificate import Certificate
+from dfproxy.model.checks import Order, Orders
 from dfproxy.model.service import Service
 
 
@@ -109,6 +110,8 @@ class Change:
         removed_certificates: identities of certificates that go.
         holds: new holds, or replacements of those of the same name.
         released: names whose holds are over.
+        orders: what an operator says of single servers from then on.
+        lifted: names of services whose orders are over before that, as those of `removed` are.
     """
 
     revision: Revision
@@ -121,6 +124,8 @@ class Change:
     removed_certificates: tuple[str, ...] = ()
     holds: tuple[Hold, ...] = ()
     released: tuple[str, ...] = ()
+    orders: tuple[Order, ...] = ()
+    lifted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +138,11 @@ class Snapshot:
         services: by name.
         certificates: by identity.
         holds: by name of the service, which need not be in force.
+        orders: by name of the service, which is in force.
     """
 
     revision: Revision = Revision()
     services: dict[str, Service] = field(default_factory=dict)
     certificates: dict[str, Certificate] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
+    orders: Orders = field(default_factory=dict)

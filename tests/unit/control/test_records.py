@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.control.records import DAMAGES, VERSION, Line, Replayed, _line, base, lines_of, replay
 from dfproxy.errors import JournalError
+from dfproxy.model.checks import DRAIN, MAINT, Order, with_orders
 from dfproxy.model.match import HostPattern, Match, PathPattern
 from dfproxy.model.service import Balance, Destination, Endpoint, Service
 from dfproxy.model.snapshot import Change, Hold, Revision
@@ -357,3 +358,53 @@ class HoldTests(SynchronousTestCase):
         found = replay(b"".join(lines))
         self.assertEqual([damage.line for damage in found.damages], [at + 1])
         self.assertEqual((set(found.holds), set(found.services)), ({"a"}, {"x", "a"}))
+
+
+class OrderTests(SynchronousTestCase):
+    """
+    What an operator says of single servers.
+    """
+
+    first = Order("a", "10.0.0.1", 80, DRAIN)
+    second = Order("b", "10.0.0.2", 80, MAINT, 7)
+
+    def content(self, *changes: Change) -> bytes:
+        begun = base((plain("a"), plain("b")), 1, "f" * 32, "me", 1, (), (self.first,))
+        return b"".join(begun) + b"".join(map(lines_of, changes))
+
+    def test_read_again(self) -> None:
+        """
+        What holds is in the base; later orders join it or end it; a service that goes takes its own along.
+        """
+        ready = Order("a", "10.0.0.1", 80)
+        for changes, wanted in (
+            ((), (self.first,)),
+            ((Change(Revision(2), orders=(self.second,)),), (self.first, self.second)),
+            ((Change(Revision(2), orders=(ready,)),), ()),
+            ((Change(Revision(2), removed=("a",)),), ()),
+            ((Change(Revision(2), removed=("a",)), Change(Revision(3), (plain("a"),))), ()),
+            ((Change(Revision(2), (plain("a", 81),)),), (self.first,)),
+        ):
+            found = replay(self.content(*changes))
+            self.assertEqual(found.orders, with_orders({}, (), wanted), changes)
+            self.assertEqual((found.damaged, found.revision), (0, 1 + len(changes)))
+
+    def test_every_byte(self) -> None:
+        """
+        Cut anywhere it is as before the change or as after it.
+        """
+        whole = self.content()
+        content = self.content(Change(Revision(2), orders=(self.second, Order("a", "10.0.0.1", 80))))
+        for end in range(len(whole), len(content) + 1):
+            found = replay(content[:end])
+            after = end == len(content)
+            wanted = (self.second,) if after else (self.first,)
+            self.assertEqual((found.orders, found.damaged), (with_orders({}, (), wanted), 0), end)
+
+    def test_damaged(self) -> None:
+        """
+        A damaged one is named, and everything else counts.
+        """
+        content = self.content(Change(Revision(2), orders=(self.second,)))
+        found = replay(content.replace(b'"maint"', b'"mxint"'))
+        self.assertEqual((found.damaged, set(found.services), set(found.orders)), (1, {"a", "b"}, {"a"}))
