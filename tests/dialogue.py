@@ -47,7 +47,7 @@ from dfproxy.frontend.answers import answer
 from dfproxy.frontend.resource import ReverseProxyResource
 from dfproxy.frontend.site import ProxySite
 from dfproxy.interfaces import IRequest, IServer
-from dfproxy.model.ending import Ending
+from dfproxy.model.ending import NO_SERVER, Ending
 from dfproxy.model.match import Match
 from dfproxy.model.service import Destination, Service
 from dfproxy.model.settings import Limits
@@ -649,11 +649,17 @@ class Party:
 
         return Step(f"{self._name} gets {shown(wanted)}", check=check)
 
-    def gets_answer(self, status: int, bodiless: bool = False) -> Step:
+    def gets_answer(self, status: int, bodiless: bool = False, retry_after_s: int = 0) -> Step:
         """
         It has got our own answer of this status.
         """
-        return self._heard(answer(status, bodiless), lambda heard: heard)
+        return self._heard(answer(status, bodiless, retry_after_s=retry_after_s), lambda heard: heard)
+
+    def finds_nobody(self) -> Step:
+        """
+        It has been told that no server may be used, and when to come again.
+        """
+        return self.gets_answer(NO_SERVER.status, retry_after_s=NO_SERVER.retry_after_s)
 
     def gets_nothing(self) -> Step:
         """

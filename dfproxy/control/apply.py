@@ -11,18 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from random import Random
 from ssl import SSLContext
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from dfproxy.balancing.roundrobin import RoundRobin
 from dfproxy.control.counting import EJECTED, Counting
+from dfproxy.control.draining import Draining
 from dfproxy.control.explaining import Explanation
 from dfproxy.control.loading import Loading
 from dfproxy.control.strategies import Strategies
@@ -50,6 +51,8 @@ from dfproxy.routing.table import EMPTY, Current, RouteTable
 from dfproxy.tls.servers import ServerSide, ServerSides
 from dfproxy.tls.store import CertificateStore, Staged
 from dfproxy.upstream.live import LiveBackend, LiveServer, RouteSteps
+from dfproxy.upstream.outliers import Judged
+from dfproxy.upstream.places import Places, places_for
 from dfproxy.upstream.plain import PlainAttempt, PlainTrial
 
 log = Logger()
@@ -62,16 +65,6 @@ Shared cell of the frontend's counters (`dfproxy.observe.cells`).
 NEEDS_UV = "TLS needs the uv reactor: use workers, or start twistd with --reactor uv"
 """
 What a certificate is answered where the reactor has no TLS that chooses among certificates.
-"""
-
-DRAIN_LOOK_S = 0.1
-"""
-How often a drain looks whether it is done, in seconds.
-"""
-
-DRAIN_TELL_S = 15.0
-"""
-How often a drain that waits for nothing but tunnels says so, in seconds.
 """
 
 Key = tuple[str, int]
@@ -175,6 +168,8 @@ class LocalDataPlane:
         self.quarantined: dict[str, str] = {}
         self.busy: set[Key] = set()
         self.ask_names: Callable[[str, int], None] | None = None
+        self.tell_ejected: Callable[[str, int, str, int, float], None] | None = None
+        self._draining = Draining(traffic, site)
         self._certificates = certificates or CertificateStore(settings.tls)
         self._is_secure = False
         self._server_sides = ServerSides(settings.certs_dir, settings.tls)
@@ -286,6 +281,8 @@ class LocalDataPlane:
         traffic = self._traffic
         backend = LiveBackend(service, destination, balancer, traffic.clock, self._try_connect)
         backend.ask = self._ask
+        backend.outliers.tell = partial(self._tell, backend)
+        backend.withdrawn = self._draining.withdrawn
         return backend
 
     def _try_connect(self, server: LiveServer) -> None:
@@ -298,6 +295,21 @@ class LocalDataPlane:
 
     def _group_balancer(self, balance: Balance) -> IBalancer:
         return self._strategies.build(balance, self._traffic.clock, self._random)
+
+    def _tell(self, backend: LiveBackend, server: Judged, pause_s: float) -> None:
+        if self.tell_ejected is not None:
+            self.tell_ejected(backend.service.name, backend.destination.index, server.host, server.port, pause_s)
+
+    def ejected(self, service: str, index: int, host: str, port: int, pause_s: float) -> None:
+        """
+        Another worker leaves this server out for its answers, for so many seconds.
+        """
+        backend = self._backends.get((service, index))
+        if backend is not None:
+            backend.outliers.hint(host, port, pause_s)
+
+    def _claim(self, server: LiveServer, in_flight: int) -> int:
+        return 0 if self._cells is None else self._cells.claim(server.cell, in_flight)
 
     def _ask(self, backend: LiveBackend) -> None:
         if self.ask_names is not None:
@@ -329,6 +341,9 @@ class LocalDataPlane:
         self._backends.update(prepared.backends)
         for backend, service, destination, balancer, steps, tls in prepared.definitions:
             backend.define(service, destination, steps, tls)
+            clock, general_s = self._traffic.clock, self._traffic.limits.queue_timeout_s
+            former = cast("Places | None", backend.places)
+            backend.places = places_for(destination.resilience, former, clock, self._claim, general_s)
             if balancer is not None:
                 backend.use(balancer)
         cells = {(name, index): cell for name, index, cell in change.cells}
@@ -556,37 +571,7 @@ class LocalDataPlane:
         Returns:
             Deferred: None when nothing is open any more.
         """
-        traffic, site = self._traffic, self.site
-        traffic.closing = True
-        site.close_idle()
-        done: Deferred[None] = Deferred()
-        until = traffic.clock.seconds() + deadline_s
-        tunnels_until = max(until, traffic.clock.seconds() + traffic.limits.tunnel_drain_s)
-        tell_at = 0.0
-
-        def look() -> None:
-            nonlocal tell_at
-            site.close_idle()
-            now = traffic.clock.seconds()
-            count = site.tunnels()
-            if count < len(site.sessions_open) and now < until:
-                return
-            if count and now < tunnels_until:
-                site.abort_requests()
-                if now >= tell_at:
-                    tell_at = now + DRAIN_TELL_S
-                    left_s = round(tunnels_until - now)
-                    log.info("waiting for {count} tunnels, at most {left_s} s more", count=count, left_s=left_s)
-                return
-            site.abort_all()
-            looking.stop()
-            traffic.deadlines.stop()
-            done.callback(None)
-
-        looking = LoopingCall(look)
-        looking.clock = traffic.clock
-        looking.start(DRAIN_LOOK_S, now=False)
-        return done
+        return self._draining.everything(deadline_s)
 
 
 def _in_front(redirects: RouteTable, table: RouteTable) -> ILookup:

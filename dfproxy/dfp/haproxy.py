@@ -17,6 +17,7 @@ from dfproxy.dfp.haproxyraw import led_to, raw_lines
 from dfproxy.dfp.haproxysteps import StepsText, trusting
 from dfproxy.dfp.haproxystreams import ANNOUNCED, StreamsText, shared_bind
 from dfproxy.dfp.haproxytext import Names, acl_lines, balance_lines, comment, milliseconds, word
+from dfproxy.dfp.resilience import general_lines, server_words
 from dfproxy.model.certificate import Certificate
 from dfproxy.model.match import Match
 from dfproxy.model.pool import Pool, Pools
@@ -226,8 +227,9 @@ def _backend(settings: Settings, route: Route, name: str, servers: Sequence[Serv
     lines += steps.backend(route)
     if settings.trusted_proxies:
         lines.append("http-request add-header X-Forwarded-For %[var(txn.peer)]")
+    lines += general_lines(destination.resilience)
     secured = ""
-    announced = ANNOUNCED[destination.announce]
+    announced = ANNOUNCED[destination.announce] + server_words(destination.resilience)
     if destination.tls is not None:
         said, secured = _server_tls(destination.tls, settings)
         lines += said

@@ -114,9 +114,7 @@ class Parameter:
         return self.key or self.name[0].upper() + self.name[1:]
 
 
-TEMPLATES = (
-    "cannot be read: HAProxy templates are not rendered here; say it with parameters, and single lines with backendExtra"
-)
+TEMPLATES = "cannot be read: HAProxy templates are not rendered here; say it with parameters, and single lines with backendExtra"
 """
 What DFP's templates are answered.
 """
@@ -622,6 +620,97 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         example="7200",
     ),
     Parameter(
+        "retries",
+        "destination",
+        "text",
+        "Attempts after the first, 0 to 20.",
+        "3, or one less than `CONNECT_ATTEMPTS`",
+        "dfproxy; HAProxy `retries`",
+        example="2",
+    ),
+    Parameter(
+        "retryOn",
+        "destination",
+        "text",
+        "What a request is tried again for, at another server, if its method is idempotent: `conn-failure`, "
+        "`empty-response`, `response-timeout`, `junk-response`, `cut-response`, statuses such as `503`, "
+        "`all-retryable-errors`; `none`.",
+        "`conn-failure,empty-response,response-timeout,cut-response`",
+        "dfproxy; HAProxy `retry-on`",
+        modes=HTTP,
+        example="conn-failure,503",
+    ),
+    Parameter(
+        "retryBudget",
+        "destination",
+        "text",
+        "Requests that were sent may be sent again in so many percent of all (ten, and one a second, always may).",
+        "20",
+        "dfproxy",
+        modes=HTTP,
+        example="10",
+    ),
+    Parameter(
+        "maxConnections",
+        "destination",
+        "text",
+        "Most requests at once at each server, over all workers; the others wait. 0: no limit.",
+        "0",
+        "dfproxy; HAProxy `server ... maxconn`",
+        modes=HTTP,
+        example="100",
+    ),
+    Parameter(
+        "queueTimeout",
+        "destination",
+        "text",
+        "Seconds that a request waits for a place at a server; then it is answered 503 with `Retry-After`.",
+        "`TIMEOUT_QUEUE`",
+        "dfproxy; HAProxy `timeout queue`",
+        modes=HTTP,
+        example="5",
+    ),
+    Parameter(
+        "queueLimit",
+        "destination",
+        "text",
+        "Requests that may wait for a place at once, in each worker; one more is answered 503 at once.",
+        "1000",
+        "dfproxy; HAProxy `maxqueue`",
+        modes=HTTP,
+        example="200",
+    ),
+    Parameter(
+        "ejectErrors",
+        "destination",
+        "text",
+        "So many answers from 500 on in a row leave a server out for a while. 0: only missing ones do, three in a row.",
+        "0",
+        "dfproxy; HAProxy `observe layer7`",
+        modes=HTTP,
+        example="5",
+    ),
+    Parameter(
+        "ejectShare",
+        "destination",
+        "text",
+        "So many percent answers from 500 on, or missing ones, within ten seconds (of 20 requests at least) do too.",
+        "0",
+        "dfproxy",
+        modes=HTTP,
+        example="50",
+    ),
+    Parameter(
+        "ejectMost",
+        "destination",
+        "text",
+        "Percentage of the servers that may be left out at once for their answers; one always may, the last never.",
+        "50",
+        "dfproxy",
+        modes=HTTP,
+        example="30",
+    ),
+    Parameter(
         "userDef",
         "destination",
         "text",
@@ -708,8 +797,8 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "allowFrom",
         "destination",
         "list",
-        "Networks or addresses of clients that are let in, such as `10.0.0.0/8`; others get 403. The first of all steps. "
-        "Behind proxies the client is who `--trusted-proxies` say.",
+        "Networks or addresses of clients that are let in, such as `10.0.0.0/8`; others get 403. The first of all "
+        "steps. Behind proxies the client is who `--trusted-proxies` say.",
         source="dfproxy; HAProxy `http-request deny if !{ src ... }`",
         limit_chars=LIST_CHARS,
         modes=HTTP,

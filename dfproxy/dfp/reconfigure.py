@@ -25,6 +25,7 @@ from dfproxy.dfp.parameters import BY_NAME, LIST_ITEMS, Parameter, example_of
 from dfproxy.dfp.pathtype import path_criterion, path_patterns
 from dfproxy.dfp.rawtext import RawText, read_raw
 from dfproxy.dfp.reading import DIGEST, Reading
+from dfproxy.dfp.resilience import resilience
 from dfproxy.dfp.servertls import announce, server_tls
 from dfproxy.dfp.steps import StepsReader
 from dfproxy.dfp.streams import read_stream
@@ -348,6 +349,7 @@ class _Reader:
             self.raw.times_s.get("timeout tunnel", self.seconds("timeoutTunnel", index)),
             tls=server_tls(self, index, host) if self.modes[index] == "http" else None,
             announce=announce(self, index),
+            resilience=resilience(self, index),
             stream=stream,
         )
 

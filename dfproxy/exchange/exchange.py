@@ -17,7 +17,14 @@ from twisted.internet.interfaces import IDelayedCall
 
 from dfproxy.exchange.bypass import Bypass, Upload
 from dfproxy.exchange.downstream import Downstream
-from dfproxy.exchange.retry import IDEMPOTENT, LONE_ATTEMPTS, LONGEST_LONE_PAUSE_S, REPLAY_BYTES
+from dfproxy.exchange.retry import (
+    HELD_BYTES,
+    IDEMPOTENT,
+    LONE_ATTEMPTS,
+    LONGEST_LONE_PAUSE_S,
+    REASON_OF,
+    REPLAY_BYTES,
+)
 from dfproxy.exchange.splice import LEAST_BYTES
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.model.ending import (
@@ -26,13 +33,17 @@ from dfproxy.model.ending import (
     CONNECT_FAILED,
     CONNECT_TIMEOUT,
     NO_SERVER,
+    QUEUE_FULL,
+    QUEUE_TIMEOUT,
     SERVER_GARBAGE,
     TUNNEL_CLOSED,
     TUNNEL_IDLE,
+    WITHDRAWN,
     Ending,
 )
+from dfproxy.model.resilience import CUT_RESPONSE
 from dfproxy.upstream.http1 import ServerConnection, State
-from dfproxy.upstream.live import LiveBackend, LiveServer
+from dfproxy.upstream.live import LiveBackend, LiveServer, Places
 from dfproxy.upstream.pool import take_announced, take_for_once
 from dfproxy.wire.framing import CHUNKED, chunk
 from dfproxy.wire.h1 import RequestHead, ResponseHead, trailer_fields
@@ -61,9 +72,11 @@ class Exchange:
         "_bypass",
         "_failed_at",
         "_head",
+        "_partial",
         "_pause",
         "_pieces",
         "_pieces_bytes",
+        "_queued",
         "_upload",
         "answered",
         "attempts",
@@ -91,10 +104,12 @@ class Exchange:
         self.connection: ServerConnection | None = None
         self.server: LiveServer | None = None
         self._head = b""
+        self._partial: tuple[ResponseHead, list[bytes]] | None = None  # an answer that the client has not seen yet
         self._pieces: list[bytes] | None = None  # of the body, sent or not; None: there are none, or too many to keep
         self._pieces_bytes = 0
         self._failed_at: list[LiveServer] | None = None
         self._pause: IDelayedCall | None = None
+        self._queued = False
         self._bypass: Bypass | None = None
         self._upload: Upload | None = None
         self.request_ended = False
@@ -236,6 +251,10 @@ class Exchange:
                 server = backend.another(self._failed_at) or server
             if server is not None and server not in self._failed_at:
                 self._failed_at[-1].redispatches += 1
+        if server is not None and backend.places is not None:
+            server = self._place(backend.places, server)
+            if server is None:
+                return
         if server is None:
             self._fail(NO_SERVER)
             return
@@ -266,6 +285,36 @@ class Exchange:
             self._send(connection)
         else:
             self.traffic.connector.connect(server, self, greeting)
+
+    # --- a place at the server (`Queued`)
+
+    def _place(self, places: Places, picked: LiveServer) -> LiveServer | None:
+        """
+        Have a place, or wait for one.
+        """
+        server = places.find(self, picked, self.backend.usable)
+        self._queued = server is None and places.wait(self)
+        if server is None and not self._queued:
+            self._fail(QUEUE_FULL)
+        return server
+
+    @property
+    def is_bound(self) -> bool:
+        """
+        It has come with the cookie of its server.
+        """
+        return getattr(self.request, "sticky", None) is not None
+
+    def place_free(self) -> bool:
+        self._queued = False
+        if not self.over:
+            self._attempt()
+        return not self._queued
+
+    def waited_long(self) -> None:
+        self._queued = False
+        if not self.over:
+            self._fail(QUEUE_TIMEOUT)
 
     def _take(self, server: LiveServer) -> None:
         backend = self.backend
@@ -341,7 +390,7 @@ class Exchange:
         self._failed_at.append(server)
         ending = CONNECT_TIMEOUT if timed_out else CONNECT_FAILED
         limits = self.traffic.limits
-        if self.attempts >= limits.connect_attempts:
+        if self.attempts >= self._most_attempts() or not self.backend.retries_connecting:
             self._fail(ending)
         elif self.backend.another(self._failed_at) is not None:
             server.retries += 1
@@ -354,6 +403,10 @@ class Exchange:
         else:
             self._fail(ending)
 
+    def _most_attempts(self) -> int:
+        retries = self.backend.resilience.retries
+        return self.traffic.limits.connect_attempts if retries is None else retries + 1
+
     def wake(self) -> None:
         """
         Waited long enough, or there is news of the servers: try again.
@@ -362,6 +415,10 @@ class Exchange:
             self._attempt()
 
     def _stop_waiting(self) -> bool:
+        if self._queued:
+            self._queued = False
+            if self.backend.places is not None:
+                self.backend.places.leave(self)
         pause, self._pause = self._pause, None
         if pause is None:
             return False
@@ -378,6 +435,16 @@ class Exchange:
             self.downstream.interim(head)
 
     def answer(self, head: ResponseHead, pieces: Sequence[bytes], ended: bool) -> None:
+        statuses = self.backend.resilience.retry_statuses
+        if statuses and head.status in statuses and self._goes_elsewhere():
+            connection, self.connection = self.connection, None
+            if connection is not None and not ended:
+                connection.give_up()
+            self._repeat(missing=False)
+            return
+        if not ended and 0 < head.body <= HELD_BYTES and head.status != 101 and self._may_hold():
+            self._partial = (head, list(pieces))
+            return
         self.responding = True
         self.status = head.status
         self.answered = self.traffic.monotonic()
@@ -399,7 +466,17 @@ class Exchange:
             if connection is not None and connection.left >= LEAST_BYTES:
                 self._pass_by(connection)
 
+    def _may_hold(self) -> bool:
+        """
+        Should this answer break off another server can be asked.
+        """
+        backend = self.backend
+        return CUT_RESPONSE in backend.resilience.retry_on and len(backend.usable) > 1 and self._is_repeatable()
+
     def answer_body(self, pieces: Sequence[bytes]) -> None:
+        if self._partial is not None:
+            self._partial[1].extend(pieces)
+            return
         for piece in pieces:
             self.bytes_out += len(piece)
         self.downstream.body(pieces)
@@ -435,6 +512,10 @@ class Exchange:
 
     def answer_end(self, pieces: Sequence[bytes], trailers: bytes) -> None:
         self.connection = None
+        if self._partial is not None:
+            (head, held), self._partial = self._partial, None
+            self.answer(head, [*held, *pieces], True)
+            return
         for piece in pieces:
             self.bytes_out += len(piece)
         fields = trailer_fields(trailers) if trailers else b""
@@ -455,13 +536,57 @@ class Exchange:
             self._finish(TUNNEL_IDLE if ending is TUNNEL_IDLE else TUNNEL_CLOSED)
             downstream.cut()
             return
-        again = fresh and not self.responding and self._pieces_bytes >= 0 and self.request.method in IDEMPOTENT
-        if again and self.attempts < self.traffic.limits.connect_attempts:
+        held, self._partial = self._partial, None
+        if held is not None:
+            if self._goes_elsewhere():
+                self._repeat(missing=True)
+                return
+            self.responding = True
+            self.status = held[0].status
+            self.downstream.respond(*held, False)
+        if fresh and self._is_repeatable():
             self._release(server, 0.0, failed=False)
             server.retries += 1
             self._attempt()
+        elif REASON_OF.get(ending) in self.backend.resilience.retry_on and self._goes_elsewhere():
+            self._repeat(missing=True)
         else:
             self._fail(ending)
+
+    def _is_repeatable(self) -> bool:
+        """
+        The request may be sent again, and all of it is still there.
+        """
+        if self.responding or self._pieces_bytes < 0 or self.request.method not in IDEMPOTENT:
+            return False
+        return self.attempts < self._most_attempts()
+
+    def _goes_elsewhere(self) -> bool:
+        """
+        The request may be sent again, there is another server for it, and the budget is not used up.
+        """
+        server = self.server
+        if server is None or not self._is_repeatable():
+            return False
+        backend = self.backend
+        return backend.another([*(self._failed_at or ()), server]) is not None and backend.outliers.may_repeat()
+
+    def _repeat(self, missing: bool) -> None:
+        """
+        Send it to another server.
+
+        Args:
+            missing: this one gave no answer.
+        """
+        server = self.server
+        assert server is not None
+        self._failed_at = [*(self._failed_at or ()), server]
+        self._release(server, 0.0, failed=True)
+        server.retries += 1
+        if missing:
+            server.response_errors += 1
+        self.backend.outliers.misbehaved(server, missing)
+        self._attempt()
 
     # --- tunnels ---------------------------------------------------------------------------------------------
 
@@ -554,6 +679,30 @@ class Exchange:
             self.status = ending.status
         self._finish(TUNNEL_CLOSED if self.tunnelling else ending)
 
+    def withdraw(self, gone: object, tunnels: bool) -> int:
+        """
+        This server is not there any more, and the time for what was under way is over: ask another one, or cut it.
+
+        Args:
+            tunnels: cut it even if it is one.
+
+        Returns:
+            1 if it was under way there, else 0.
+        """
+        server = self.server
+        if server is None or server is not gone or (self.tunnelling and not tunnels):
+            return 0
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.give_up()
+        if self._goes_elsewhere():
+            self._release(server, 0.0, failed=False)
+            server.retries += 1
+            self._attempt()
+        else:
+            self._fail(WITHDRAWN)
+        return 1
+
     def _fail(self, ending: Ending) -> None:
         """
         There is no (complete) answer from a server.
@@ -571,6 +720,8 @@ class Exchange:
     def _release(self, server: LiveServer, latency_s: float, failed: bool) -> None:
         server.in_flight -= 1
         self.server = None
+        if self.backend.places is not None:
+            self.backend.places.released(server)
         if self.backend.released is not None:
             try:
                 self.backend.released(server, latency_s, failed)
@@ -618,7 +769,12 @@ class Exchange:
             tally.latency_us += int(latency_s * 1e6)
             if ending.server_fault:
                 tally.response_errors += 1
+                self.backend.outliers.misbehaved(server, True)
+            elif status >= 500:
+                self.backend.outliers.misbehaved(server, False)
+            elif server.conduct.errors:
+                server.conduct.good()
             self._release(server, latency_s, ending.server_fault)
         else:
             traffic.touch(tally)
-        self._pieces = self._failed_at = None
+        self._pieces = self._failed_at = self._partial = None

@@ -69,7 +69,7 @@ _HEADS = {status: _head(status) for status in REASONS}
 _BODIES = {status: _body(status) for status in REASONS}
 
 
-def answer(status: int, bodiless: bool = False, pages: Pages = NO_PAGES) -> bytes:
+def answer(status: int, bodiless: bool = False, pages: Pages = NO_PAGES, retry_after_s: int = 0) -> bytes:
     """
     A complete refusal for an HTTP/1 client; the connection is to be closed after it.
 
@@ -77,8 +77,11 @@ def answer(status: int, bodiless: bool = False, pages: Pages = NO_PAGES) -> byte
         status: one of `REASONS`.
         bodiless: the request was HEAD.
         pages: the operator's own.
+        retry_after_s: when the client may come again, in seconds; 0: nothing is said.
     """
     head, body = pages.get(status) or (_HEADS[status], _BODIES[status])
+    if retry_after_s:
+        head = b"%bRetry-After: %d\r\n\r\n" % (head[:-2], retry_after_s)
     return head if bodiless else head + body
 
 

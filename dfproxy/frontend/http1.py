@@ -94,6 +94,14 @@ class Session(Interface):
         The process drains: no further request here.
         """
 
+    def withdraw(self, server: object, tunnels: bool) -> int:
+        """
+        Cut what is under way at this server; `tunnels`: an upgraded connection too.
+
+        Returns:
+            How many exchanges that were.
+        """
+
 
 class Frontend(Interface):
     """
@@ -485,7 +493,7 @@ class Http1Session(Protocol):
 
     def refuse(self, ending: Ending) -> None:
         self._exchange = None
-        self._refuse(ending.status, counted=True)
+        self._refuse(ending.status, True, ending.retry_after_s)
 
     def cut(self) -> None:
         self._exchange = None
@@ -555,7 +563,7 @@ class Http1Session(Protocol):
             data, self._buffer = self._buffer, b""
             self._next(data)
 
-    def _refuse(self, status: int, counted: bool = False) -> None:
+    def _refuse(self, status: int, counted: bool = False, retry_after_s: int = 0) -> None:
         """
         Answer ourselves, and close.
         """
@@ -563,7 +571,7 @@ class Http1Session(Protocol):
         if not counted:
             note_refusal(self._traffic, request, (self._client_host, self._client_port), status)
         bodiless = request is not None and request.method == b"HEAD"
-        self.transport.write(answer(status, bodiless, self._traffic.pages))
+        self.transport.write(answer(status, bodiless, self._traffic.pages, retry_after_s))
         if request is None:
             self._left = CHUNKED  # nobody knows what follows
         self._close_after_answer()
@@ -607,6 +615,12 @@ class Http1Session(Protocol):
         """
         if self.state is _AWAIT and not self._buffer and self._served:
             self._close()
+
+    def withdraw(self, server: object, tunnels: bool) -> int:
+        """
+        See `Session`.
+        """
+        return self._exchange.withdraw(server, tunnels) if self._exchange is not None else 0
 
     def _end_tunnel(self) -> None:
         if self._client_ended and self._server_ended:

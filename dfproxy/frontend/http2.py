@@ -339,6 +339,12 @@ class Http2Session(Protocol):
         """
         return False
 
+    def withdraw(self, server: object, tunnels: bool) -> int:
+        """
+        See `Session`.
+        """
+        return sum(stream.withdraw(server, tunnels) for stream in list(self.side.streams.values()))
+
     def close_if_idle(self) -> None:
         """
         The process drains: the client is told, and once it knows no further request is taken.

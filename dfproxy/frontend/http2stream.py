@@ -3,6 +3,8 @@ One stream of an HTTP/2 connection: the client's side of one exchange (`dfproxy.
 
 What a window or a full connection keeps from being sent waits here and holds the answer's own server, nobody else's. A
 request's body gives the client's window back only as its server takes it.
+
+Longer than other modules, but one thing: the state of one stream.
 """
 
 from __future__ import annotations
@@ -272,7 +274,13 @@ class Http2Stream(StreamState):
 
     def refuse(self, ending: Ending) -> None:
         self._exchange = None
-        self._answer(ending.status)
+        self._answer(ending.status, ending.retry_after_s)
+
+    def withdraw(self, server: object, tunnels: bool) -> int:
+        """
+        See `Session`.
+        """
+        return 0 if self._exchange is None else self._exchange.withdraw(server, tunnels)
 
     def cut(self) -> None:
         self._exchange = None
@@ -285,7 +293,7 @@ class Http2Stream(StreamState):
         self._session.refused(self._request, status)
         self._answer(status)
 
-    def _answer(self, status: int) -> None:
+    def _answer(self, status: int, retry_after_s: int = 0) -> None:
         self._responding = True
         pages = self._session.frontend.traffic.pages
         text = page(status, pages)
@@ -295,6 +303,8 @@ class Http2Stream(StreamState):
             (b"cache-control", b"no-cache", False),
             (b"content-type", media_type(pages, status), False),
         ]
+        if retry_after_s:
+            fields.append((b"retry-after", b"%d" % retry_after_s, False))
         if self._request.method == b"HEAD":
             self._session.side.headers(self, fields, True)
             self._done()

@@ -142,6 +142,18 @@ class ProxySite(Site):
         """
         return sum(session.is_tunnel for session in self.sessions_open)
 
+    def withdraw(self, server: object, tunnels: bool) -> int:
+        """
+        The time of what is under way at this server is over.
+
+        Args:
+            tunnels: of tunnels and TCP connections too.
+
+        Returns:
+            How many were cut.
+        """
+        return sum(session.withdraw(server, tunnels) for session in list(self.sessions_open))
+
     def abort_requests(self) -> None:
         """
         Cut what is still open, but no tunnel; the time to drain is over.

@@ -30,6 +30,7 @@ from dfproxy.model.ending import (
     SHUTDOWN,
     TUNNEL_CLOSED,
     TUNNEL_IDLE,
+    WITHDRAWN,
     Ending,
 )
 from dfproxy.upstream.live import LiveBackend, LiveServer
@@ -154,6 +155,15 @@ class StreamSession:
         Cut it: the time to drain is over.
         """
         self._end(SHUTDOWN, reset=True)
+
+    def withdraw(self, server: object, tunnels: bool) -> int:
+        """
+        See `Session`.
+        """
+        if not tunnels or self.server is not server or self.over:
+            return 0
+        self._end(WITHDRAWN, reset=True)
+        return 1
 
     @property
     def backend_name(self) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from dfproxy.model.balance import Balance
 from dfproxy.model.match import Match
+from dfproxy.model.resilience import PLAIN, Resilience
 from dfproxy.model.steps import Steps
 from dfproxy.model.stream import Stream
 
@@ -76,6 +77,7 @@ class Destination:
         tunnel_timeout_s: how long an upgraded connection may be idle, in seconds; None: the general limit.
         steps: what it does to requests and answers; None: nothing.
         tls: how its servers are spoken to; None: plainly.
+        resilience: how it copes with servers that fail or are busy.
         announce: version of the PROXY protocol by which its servers are told whose connection it is; 0: they are not.
         stream: it takes whole connections, not requests, and `match` says nothing; None: requests.
     """
@@ -92,6 +94,7 @@ class Destination:
     tls: ServerTls | None = None
     announce: int = 0
     stream: Stream | None = None
+    resilience: Resilience = PLAIN
 
     @property
     def place(self) -> tuple[int, int]:

@@ -4,11 +4,13 @@ What is known now of backends and their servers; kept by identity across changes
 A backend is one destination of a service: `(service, index)`. A server is one address of a backend. Both outlive the
 definitions that name them: a change points them at new values and touches only what differs, so balancer position,
 health, warm connections and counters survive. A server that leaves and returns within a minute keeps its state.
+
+Longer than other modules, but one thing: a backend and its servers, each of which needs the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, cast
 
 from twisted.internet.interfaces import IReactorTime
@@ -16,11 +18,14 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from dfproxy.balancing.base import Balancer
+from dfproxy.health.answers import Conduct
 from dfproxy.health.outlier import Record
 from dfproxy.interfaces import IBalancer, IRequest, IServer
+from dfproxy.model.resilience import CONN_FAILURE
 from dfproxy.model.service import Destination, Service
 from dfproxy.model.snapshot import Membership
 from dfproxy.observe.metrics import Tally
+from dfproxy.upstream.outliers import Outliers
 from dfproxy.upstream.private import Private
 
 log = Logger()
@@ -45,6 +50,7 @@ class LiveServer(Tally):
         place: its number, which it keeps as long as it is there.
         elsewhere: exchanges under way at it from other workers.
         record: its connect failures.
+        conduct: its bad answers.
         connecting: attempts to connect that are under way.
         idle: kept connections, the last used at the end.
         private: those that go on with one client only.
@@ -60,6 +66,7 @@ class LiveServer(Tally):
         "busiest",
         "busiest_since",
         "closes_early",
+        "conduct",
         "connecting",
         "elsewhere",
         "handshaken",
@@ -85,6 +92,7 @@ class LiveServer(Tally):
         self.place = 0
         self.elsewhere = 0
         self.record = Record()
+        self.conduct = Conduct()
         self.idle: list[Any] = []  # `ServerConnection`; its module imports this one
         self.private = Private()
         self.connecting: list[Attempt] = []
@@ -139,6 +147,32 @@ class Waiter(Protocol):
     def wake(self) -> None:
         """
         There is news: try again.
+        """
+
+
+class Places(Protocol):
+    """
+    Limits what each server gets at once (`dfproxy.upstream.places`).
+    """
+
+    def find(self, queued: Any, picked: LiveServer, usable: Iterable[LiveServer], /) -> LiveServer | None:
+        """
+        Claim a place.
+        """
+
+    def wait(self, queued: Any, /) -> bool:
+        """
+        Wait for one.
+        """
+
+    def leave(self, queued: Any, /) -> None:
+        """
+        Wait no more.
+        """
+
+    def released(self, server: LiveServer, /) -> None:
+        """
+        A place has come free.
         """
 
 
@@ -197,6 +231,11 @@ class LiveBackend:
         prefix: put before each request target; b"" but for a fixed route.
         waiting: exchanges that wait for its lone server.
         ask: called when a connection failed: perhaps the servers are others by now; None: nobody to ask.
+        outliers: who of its servers is left out for its answers.
+        withdrawn: called with a server that gets nothing new any more; None: nobody to tell.
+        resilience: how it copes with failing and busy servers.
+        retries_connecting: a connection that could not be had is tried again.
+        places: limits what each server gets at once; None: nothing does.
         server_timeout_s: own limit for a silent server, or None.
         tunnel_timeout_s: own limit for an idle tunnel, or None.
         tls: how its servers are spoken to; None: plainly.
@@ -215,8 +254,12 @@ class LiveBackend:
         "balancer",
         "destination",
         "pick",
+        "outliers",
+        "places",
         "prefix",
         "released",
+        "resilience",
+        "retries_connecting",
         "servers",
         "service",
         "server_timeout_s",
@@ -228,6 +271,7 @@ class LiveBackend:
         "tunnel_timeout_s",
         "usable",
         "waiting",
+        "withdrawn",
     )
 
     def __init__(
@@ -244,6 +288,9 @@ class LiveBackend:
         self._epoch = -1
         self._complained = False
         self.ask: Callable[[LiveBackend], None] | None = None
+        self.outliers = Outliers(self, clock)
+        self.withdrawn: Callable[[LiveServer], None] | None = None
+        self.places: Places | None = None
         self.servers: tuple[LiveServer, ...] = ()
         self.usable: tuple[LiveServer, ...] = ()
         self.tally = Tally()
@@ -278,6 +325,8 @@ class LiveBackend:
             self._choose()
         self.service = service
         self.destination = destination
+        self.resilience = self.outliers.policy = destination.resilience
+        self.retries_connecting = CONN_FAILURE in destination.resilience.retry_on
         self.server_timeout_s = destination.server_timeout_s
         self.tunnel_timeout_s = destination.tunnel_timeout_s
 
@@ -348,6 +397,8 @@ class LiveBackend:
             self.tally.absorb(server)
             server.cell = 0  # may count something else one day
             self._departed[place] = (now, server)
+            if self.withdrawn is not None:
+                self.withdrawn(server)
         self.servers = tuple(after)
         self._renew()
         self.wake_all()
@@ -361,10 +412,12 @@ class LiveBackend:
 
     def _renew(self) -> None:
         """
-        Tell the balancer who may be used: those not ejected here; if that is nobody, everybody (counted as panic).
+        Tell the balancer who may be used: those not left out here; if that is nobody, everybody (counted as panic).
         """
         weighted = tuple(server for server in self.servers if server.weight > 0)
-        self.usable = tuple(server for server in weighted if not server.record.ejected) or weighted
+        reachable = tuple(server for server in weighted if not server.record.ejected)
+        good = tuple(server for server in reachable if not server.conduct.suspended)
+        self.usable = good or reachable or weighted
         self._tell()
 
     def wake_all(self) -> None:
@@ -438,6 +491,19 @@ class LiveBackend:
             self._renew()
             self.wake_all()
 
+    def counted(self) -> int:
+        """
+        Requests so far, those of servers that left included.
+        """
+        return self.tally.requests + sum(server.requests for server in self.servers)
+
+    def changed(self) -> None:
+        """
+        Others may be used than before.
+        """
+        self._renew()
+        self.wake_all()
+
     def retire(self) -> None:
         """
         The destination is gone: close what is kept, let those who wait know.
@@ -447,6 +513,8 @@ class LiveBackend:
             server.present = False
             server.cell = 0
             server.let_go()
+            if self.withdrawn is not None:
+                self.withdrawn(server)
         self.servers = self.usable = ()
         self._tell()
         self.wake_all()

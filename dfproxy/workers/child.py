@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from dfproxy.model.settings import Limits
 from dfproxy.model.snapshot import Change, Membership
 from dfproxy.workers.channel import Channel
-from dfproxy.workers.messages import Beat, Fault, Leaving, Message, Resolve, encode
+from dfproxy.workers.messages import Beat, Ejected, Fault, Leaving, Message, Resolve, encode
 
 log = Logger()
 
@@ -66,6 +66,11 @@ class Ears(Protocol):
     def child_wants(self, child: Child, service: str, index: int) -> None:
         """
         A connection to that destination failed there.
+        """
+
+    def child_ejects(self, child: Child, ejected: Ejected) -> None:
+        """
+        It leaves a server out for its answers.
         """
 
     def child_leaves(self, child: Child) -> None:
@@ -295,6 +300,8 @@ class Child(ProcessProtocol):
                 self.fault = message.reason
             case Resolve():
                 self.ears.child_wants(self, message.service, message.index)
+            case Ejected():
+                self.ears.child_ejects(self, message)
             case Leaving():
                 self.ears.child_leaves(self)
             case Beat():

@@ -4,6 +4,8 @@ All workers together, seen as one data plane.
 Starts the processes, keeps as many of them alive as asked for, finds those that are late, and sees that somebody
 accepts on each listening socket. What workers are told is the business of `dfproxy.workers.rounds`, what is published
 that of `dfproxy.control.publisher`.
+
+Longer than other modules, but one thing: the life of a set of processes.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from dfproxy.model.snapshot import Change, Membership, Revision
 from dfproxy.observe.cells import CELLS, CellDirectory, size
 from dfproxy.workers.child import LATE_S, Child, State
 from dfproxy.workers.definitions import Definitions
-from dfproxy.workers.messages import Answer, Begin, Drain, Message, Query, build_id, encode
+from dfproxy.workers.messages import Answer, Begin, Drain, Ejected, Message, Query, build_id, encode
 from dfproxy.workers.rounds import Rounds
 from dfproxy.workers.seats import Seats
 from dfproxy.workers.slots import Slots
@@ -149,6 +151,9 @@ class WorkerSet:
             InvalidSettings: one line for each address that cannot be bound.
         """
         self.slots.open()
+        if self._count > 1:
+            how = f"by the kernel's hash ({self.slots.by_hash})" if self.slots.by_hash else "in turn"
+            log.info("connections are dealt out to {count} workers {how}", count=self._count, how=how)
 
     def begin_with(self, change: Change) -> None:
         """
@@ -366,6 +371,15 @@ class WorkerSet:
         See `Ears`.
         """
         self._wants(service, index)
+
+    def child_ejects(self, child: Child, ejected: Ejected) -> None:
+        """
+        See `Ears`. What one has seen the others need not suffer.
+        """
+        words = encode(ejected)
+        for other in self._seats.serving():
+            if other is not child:
+                other.send(words)
 
     def child_leaves(self, child: Child) -> None:
         """

@@ -164,6 +164,21 @@ class Resolve(msgspec.Struct, frozen=True, tag=True):
     index: int
 
 
+class Ejected(msgspec.Struct, frozen=True, tag=True):
+    """
+    A worker leaves out a server for its answers; the leader passes it on to the others. Not answered.
+
+    Attributes:
+        pause_s: for how long, in seconds.
+    """
+
+    service: str
+    index: int
+    host: str
+    port: int
+    pause_s: float
+
+
 class Fault(msgspec.Struct, frozen=True, tag=True):
     """
     The worker cannot go on and ends.
@@ -189,6 +204,7 @@ Message = (
     | Beat
     | Leaving
     | Resolve
+    | Ejected
     | Fault
 )
 """

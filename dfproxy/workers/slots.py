@@ -10,6 +10,7 @@ Source: `socket(7)` SO_REUSEPORT; HAProxy `expose-fd listeners`, nginx `reusepor
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from itertools import count
 from dfproxy.errors import InvalidSettings, Problem
 from dfproxy.frontend.listeners import BACKLOG, Slot, cannot_bind
 from dfproxy.model.listener import Listener
+from dfproxy.workers import spread
 
 TAKEN_S = 1.0
 """
@@ -40,6 +42,10 @@ class Slots:
         listeners: the addresses.
         each: slots of each address, as many as workers.
         pause: waits so many seconds. Blocks, at start, before anything is served.
+
+    Attributes:
+        by_hash: why connections are dealt out by the kernel's hash and not in turn; empty: they are dealt out in turn,
+            or there is only one slot, or none is open yet.
     """
 
     def __init__(
@@ -55,6 +61,8 @@ class Slots:
         self._seats: list[list[Slot]] = []
         self._numbers = count()
         self._added: dict[Listener, tuple[Slot, ...]] = {}
+        self._program = -1
+        self.by_hash = ""
 
     @property
     def seats(self) -> int:
@@ -155,6 +163,9 @@ class Slots:
         self._sockets.clear()
         self._added.clear()
         self._seats = []
+        if self._program >= 0:
+            os.close(self._program)
+            self._program = -1
 
     def _open(self, listener: Listener, seats: list[list[Slot]], wait: bool = True) -> None:
         family = socket.AF_INET6 if ":" in listener.address else socket.AF_INET
@@ -172,6 +183,20 @@ class Slots:
             opened.listen(BACKLOG)
             port = opened.getsockname()[1]
             seat.append(Slot(number, replace(listener, port=port)))
+        if self._each > 1 and not self.by_hash:
+            self._deal_out(opened)
+
+    def _deal_out(self, opened: socket.socket) -> None:
+        """
+        Have each slot of an address get its connections in turn, if that can be had.
+        """
+        try:
+            if self._program < 0:
+                # Kept: once we are nobody special any more no other one can be loaded.
+                self._program = spread.load(self._each)
+            spread.attach(opened, self._program)
+        except OSError as error:
+            self.by_hash = str(error)
 
     def _must_be_free(self, family: int, listener: Listener, wait: bool) -> None:
         """

@@ -4,6 +4,8 @@ One worker process: carries traffic, applies the changes it is sent, and confirm
 It decides nothing: what it accepts on, whom it knows and when it ends come from the leader by the channel on
 descriptor 3; its counters go to the shared cells on descriptor 4. When the leader is gone it finishes what is under
 way and ends.
+
+Longer than other modules, but one thing: what one process does on each message.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from dfproxy.workers.messages import (
     Commit,
     Done,
     Drain,
+    Ejected,
     Fault,
     Leaving,
     Members,
@@ -115,7 +118,8 @@ class Worker:
             `site`, the factory of listeners, and `drain(deadline_s)`, a Deferred that fires when nothing is under
             way but tunnels, which have `limits.tunnel_drain_s`; `tunnels()`, if it has one, counts these.
             `counters()`, if it has one, writes what changed to the cells. If it has an attribute `ask_names`, that
-            is set to a callable of service name and index, to be called when a connection failed. `secure_site`, if
+            is set to a callable of service name and index, to be called when a connection failed. If it has
+            `tell_ejected`, that is set to what tells the other workers, whose words go to `ejected`. `secure_site`, if
             it has one, is the factory of listeners with TLS, and `on_secure` is set to a callable of the context of
             listeners, to be called when there is a certificate. `statistics_site`, if it has one, is the factory of
             the port of the statistics. `streams`, if it has one, has `doors` that take whole connections, and its
@@ -264,6 +268,8 @@ class Worker:
                 self._release(message, number)
             case Drain():
                 self.drain(message.deadline_s)
+            case Ejected():
+                self._plane.ejected(message.service, message.index, message.host, message.port, message.pause_s)
             case _:
                 self._fail(f"{type(message).__name__} is nothing that a leader says")
 
@@ -293,6 +299,8 @@ class Worker:
             self._plane.on_secure = self._listeners.secure
         if hasattr(self._plane, "ask_names"):
             self._plane.ask_names = self._ask_names
+        if hasattr(self._plane, "tell_ejected"):
+            self._plane.tell_ejected = self._tell_ejected
         self._beats.start(BEAT_S)
         self._counts.start(COUNT_S)
         self._channel.send(Done(), number)
@@ -363,6 +371,9 @@ class Worker:
 
     def _ask_names(self, service: str, index: int) -> None:
         self._channel.send(Resolve(service, index))
+
+    def _tell_ejected(self, service: str, index: int, host: str, port: int, pause_s: float) -> None:
+        self._channel.send(Ejected(service, index, host, port, pause_s))
 
     def _beat(self) -> None:
         # Otherwise nobody needs to know, and counting is looking at every connection.

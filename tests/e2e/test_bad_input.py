@@ -88,7 +88,7 @@ WRONG: dict[str, tuple[str, dict[str, str]]] = {
 A wrong value of each parameter, and what it takes for it to matter.
 """
 
-LONG = {name: "x" * 300000 for name in ("proxyInstanceName", "discoveryType", "sessionType", "usersSecret", "userDef")}
+LONG = dict.fromkeys(("proxyInstanceName", "discoveryType", "sessionType", "usersSecret", "userDef"), "x" * 300000)
 """
 Texts that are never wrong unless they are too long.
 """

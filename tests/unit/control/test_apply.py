@@ -16,11 +16,13 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from dfproxy.control.apply import DRAIN_TELL_S, FRONTEND_CELL, LocalDataPlane
+from dfproxy.control.apply import FRONTEND_CELL, LocalDataPlane
+from dfproxy.control.draining import TELL_S
 from dfproxy.control.strategies import Strategies
 from dfproxy.errors import Refused
 from dfproxy.interfaces import IDataPlane
 from dfproxy.model.match import Condition, Match, PathPattern
+from dfproxy.model.resilience import Resilience
 from dfproxy.model.service import Balance, Destination, ServerTls, Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Change, Membership, Revision, ServerAddress
@@ -29,7 +31,7 @@ from dfproxy.observe.metrics import FIELDS
 from dfproxy.routing.table import Current
 from dfproxy.testing import FakeRequest
 from dfproxy.upstream.live import LiveBackend, LiveServer
-from tests.dialogue import FORWARDED, HOSTS, Dialogue, Party, Step, client, server
+from tests.dialogue import FORWARDED, HOSTS, Dialogue, Party, Step, client, connections, server
 from tests.folders import PluginFolders
 
 A, B, C = HOSTS
@@ -333,7 +335,7 @@ class ChangeTests(PlaneCase):
         (reasons,) = done(self.plane.query("quarantine", None))
         self.assertEqual(sorted(reasons), ["b", "c"])
         self.assertIn("none-such", reasons["b"])
-        made.run(*self.asks("/a"), client.sends("GET /b HTTP/1.1", "Host: a.test"), client.gets_answer(503))
+        made.run(*self.asks("/a"), client.sends("GET /b HTTP/1.1", "Host: a.test"), client.finds_nobody())
         made.apply(service("b"), memberships=[members("b", B, epoch=2)])
         made.apply(service("c"), memberships=[members("c", C, epoch=2)])
         self.assertEqual(done(self.plane.query("quarantine", None)), [{}])
@@ -351,7 +353,7 @@ class ChangeTests(PlaneCase):
         made.apply(service("a", balance="breaking"), service("b"), memberships=[members("a", A), members("b", B)])
         made.run(*self.asks("/b"))
         made.plane.members(members("a", A, C, epoch=2))
-        made.run(client.sends("GET /a HTTP/1.1", "Host: a.test"), client.gets_answer(503))
+        made.run(client.sends("GET /a HTTP/1.1", "Host: a.test"), client.finds_nobody())
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         made.finish()
 
@@ -388,7 +390,46 @@ class MembersTests(PlaneCase):
         made.reactor.wait(1.2)
         self.assertEqual(asked, [("a", 1)])
         self.plane.members(members("a", epoch=2))
-        made.run(client.gets_answer(503))
+        made.run(client.finds_nobody())
+        made.finish()
+
+    def test_ejected(self) -> None:
+        """
+        A server whose answers are bad is told to whoever wants to know, and one that others leave out is left out.
+        """
+        told: list[tuple[object, ...]] = []
+        made = self.made
+        made.apply(service("a"), memberships=[members("a", A, B)])
+        self.plane.ejected("a", 1, A, 8080, 1.0)
+        self.plane.ejected("nobody", 1, A, 8080, 1.0)
+        made.run(*self.asks("/a"), connections(B))
+        made.reactor.wait(1.1)
+        self.plane.tell_ejected = lambda *which: told.append(which)
+        self.plane.ejected("a", 1, B, 8080, 1.0)
+        self.assertEqual(told, [])
+        made.reactor.wait(1.1)
+        backend = self.plane._backends["a", 1]
+        for _ in range(3):
+            backend.outliers.misbehaved(backend.servers[0], True)
+        self.assertEqual(told, [("a", 1, A, 8080, 10.0)])
+        made.reactor.wait(10.1)
+        made.finish()
+
+    def test_places(self) -> None:
+        """
+        A definition that limits its servers has places, counted in the shared cells; one that does not has none.
+        """
+        made = self.made
+        made.apply(service("a"), memberships=[members("a", A)])
+        backend = self.plane._backends["a", 1]
+        self.assertIsNone(backend.places)
+        limited = service("a")
+        (destination,) = limited.destinations
+        limited = replace(limited, destinations=(replace(destination, resilience=Resilience(max_connections=2)),))
+        made.apply(limited)
+        self.assertEqual(getattr(backend.places, "each", None), 2)
+        made.apply(service("a"))
+        self.assertIsNone(backend.places)
         made.finish()
 
 
@@ -423,7 +464,7 @@ class CounterTests(PlaneCase):
         self.assertEqual((self.cell(FRONTEND_CELL)["connections"], self.cell(12)["requests"]), (1, 1))
         self.assertEqual(self.cell(12)["responses_2xx"], 1)
         self.plane.members(members("a", epoch=2))
-        made.run(client.sends("GET /a HTTP/1.1", "Host: a.test"), client.gets_answer(503))
+        made.run(client.sends("GET /a HTTP/1.1", "Host: a.test"), client.finds_nobody())
         self.plane.counters()
         self.assertEqual((self.cell(11)["requests"], self.cell(11)["responses_5xx"]), (2, 1))
         self.assertEqual(made.traffic.dirty, [])
@@ -629,7 +670,7 @@ class DrainTests(PlaneCase):
         said: list[str] = []
 
         def note(event: LogEvent) -> None:
-            if "left_s" in event:
+            if event["log_namespace"] == "dfproxy.control.draining":
                 said.append(formatEvent(event))
 
         globalLogPublisher.addObserver(note)
@@ -638,10 +679,11 @@ class DrainTests(PlaneCase):
         self.upgraded()
         self.asked()
         over = self.plane.drain(3.0)
-        made.reactor.wait(2.0 * DRAIN_TELL_S)
+        made.reactor.wait(2.0 * TELL_S)
         self.assertFalse(over.called)
-        self.assertEqual(len(said), 2)
-        self.assertEqual(said[0], "waiting for 1 tunnels, at most 297 s more")
+        both = "waiting for 1 connections with requests, at most 3 s more and for 1 tunnels, at most 300 s more"
+        self.assertEqual(said[:2], [both, "waiting for 1 tunnels, at most 297 s more"])
+        self.assertEqual(len(said), 3)
         made.run(Party("client", 0).resets())
         made.reactor.wait(0.3)
         self.assertTrue(over.called)

@@ -38,6 +38,8 @@ class TableTests(SynchronousTestCase):
         """
         ours = {"balance", "endpoints", "condition", "stickyValue", "allowFrom", "denyFrom"}
         ours |= {"backendTls", "backendCa", "backendServerName", "backendCertificate", "sendProxy"}
+        ours |= {"retries", "retryOn", "retryBudget", "maxConnections", "queueTimeout", "queueLimit"}
+        ours |= {"ejectErrors", "ejectShare", "ejectMost"}
         self.assertEqual({row.name for row in TABLE}, set(DOCUMENTED_BY_DFP) | ours)
 
     def test_no_two_are_one(self) -> None:

@@ -181,7 +181,7 @@ class AttemptTests(DialogueCase):
             *answers,
         )
         self.talk(
-            server_is("refuse"), client.sends(*GET), waits(0.2), members(), client.gets_answer(503), ended("no_server")
+            server_is("refuse"), client.sends(*GET), waits(0.2), members(), client.finds_nobody(), ended("no_server")
         )
 
     def test_ejection_does_not_wake(self) -> None:
@@ -614,7 +614,7 @@ class EndingTests(DialogueCase):
         """
         A backend without servers is 503, counted at the backend.
         """
-        dialogue = self.talk(client.sends(*GET), client.gets_answer(503), ended("no_server"), servers=0)
+        dialogue = self.talk(client.sends(*GET), client.finds_nobody(), ended("no_server"), servers=0)
         tally = dialogue.backend.tally
         self.assertEqual((tally.requests, tally.responses_5xx, dialogue.traffic.dirty.count(tally)), (1, 1, 1))
 
@@ -648,7 +648,7 @@ class EndingTests(DialogueCase):
                 dialogue.backend.use(dialogue.balancer)
             for _ in range(2):
                 if wanted == 503:
-                    dialogue.run(client.sends(*GET), client.gets_answer(503), dials())
+                    dialogue.run(client.sends(*GET), client.finds_nobody(), dials())
                 else:
                     dialogue.run(*asks, *answers, dials())
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1, method)

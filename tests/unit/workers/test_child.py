@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.workers.channel import Channel, ChannelLost
 from dfproxy.workers.child import LATE_S, LINE_BYTES, LINES_PER_S, Child, State
-from dfproxy.workers.messages import Beat, Done, Fault, Leaving, Message, Query, Resolve
+from dfproxy.workers.messages import Beat, Done, Ejected, Fault, Leaving, Message, Query, Resolve
 from tests.unit.workers.pump import Pump
 
 BUILD = b"12345678"
@@ -79,6 +79,9 @@ class ChildCase(SynchronousTestCase):
     def child_wants(self, child: Child, service: str, index: int) -> None:
         self.told.append(("wants", (service, index)))
 
+    def child_ejects(self, child: Child, ejected: Ejected) -> None:
+        self.told.append(("ejects", ejected))
+
     def child_leaves(self, child: Child) -> None:
         self.told.append(("leaves", None))
 
@@ -137,9 +140,11 @@ class ChildTests(ChildCase):
         Wishes and farewells are passed on.
         """
         self.worker.send(Resolve("a", 1))
+        ejected = Ejected("a", 1, "192.0.2.1", 80, 5.0)
+        self.worker.send(ejected)
         self.worker.send(Leaving())
         self.reactor.pump()
-        self.assertEqual(self.told, [("wants", ("a", 1)), ("leaves", None)])
+        self.assertEqual(self.told, [("wants", ("a", 1)), ("ejects", ejected), ("leaves", None)])
 
     def test_last_words(self) -> None:
         """

@@ -28,6 +28,7 @@ from dfproxy.workers.messages import (
     Commit,
     Done,
     Drain,
+    Ejected,
     Leaving,
     Members,
     Message,
@@ -51,6 +52,7 @@ class Plane:
 
     site = None
     ask_names: Any = None
+    tell_ejected: Any = None
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
@@ -76,6 +78,9 @@ class Plane:
 
     def query(self, what: str, argument: Any) -> Deferred[list[Any]]:
         return succeed([{what: argument}])
+
+    def ejected(self, *which: Any) -> None:
+        self.calls.append(("ejected", *which))
 
     def drain(self, deadline_s: float) -> Deferred[None]:
         self.calls.append(("drain", deadline_s))
@@ -203,6 +208,16 @@ class WorkerTests(WorkerCase):
         self.plane.ask_names("a", 1)
         self.pump.pump()
         self.assertEqual(self.heard[-1], Resolve("a", 1))
+
+    def test_ejected(self) -> None:
+        """
+        A server that is left out here is told to the leader; what others leave out is told to the data plane.
+        """
+        self.plane.tell_ejected("a", 1, "192.0.2.1", 80, 5.0)
+        self.pump.pump()
+        self.assertEqual(self.heard[-1], Ejected("a", 1, "192.0.2.1", 80, 5.0))
+        self.tell(Ejected("b", 2, "192.0.2.2", 81, 6.0))
+        self.assertEqual(self.plane.calls[-1], ("ejected", "b", 2, "192.0.2.2", 81, 6.0))
 
     def test_frozen(self) -> None:
         """
