@@ -20,6 +20,7 @@ ps procps
 patch patch
 openssl openssl
 h2load nghttp2-client
+redis-server redis-server
 ${SWARM:+dockerd docker.io}
 ${SWARM:+debootstrap debootstrap}
 ${SWARM:+iptables iptables}

@@ -1,8 +1,8 @@
 """
 One client connection whose bytes are not looked into: a server is picked, connected and joined to it.
 
-Retries as an exchange does: another server at once, a lone one after a pause. Once both sides are connected only the
-time limit of tunnels counts, and it is a tunnel to whoever drains.
+Counts as one request. Retries as an exchange does: another server at once, a lone one after a pause. Once both sides
+are connected only the time limit of tunnels counts, and it is a tunnel to whoever drains.
 
 Source: contract 5; HAProxy `mode tcp`, `timeout tunnel`, `option redispatch`.
 """
@@ -225,6 +225,8 @@ class StreamSession:
         See `SocketWaiter`.
         """
         self._attempt = None
+        if self.server is not None:
+            self.server.requests += 1
         self.answered = self.traffic.monotonic()
         limit, limits = self.backend.tunnel_timeout_s, self.traffic.limits
         self._idle_s = limits.tunnel_timeout_s if limit is None else limit
@@ -355,6 +357,7 @@ class StreamSession:
             server.latency_us += int(latency_s * 1e6)
             self._release(server, latency_s, ending.server_fault)
         else:
+            self.backend.tally.requests += 1
             self.backend.tally.connect_errors += ending is NO_SERVER
             traffic.touch(self.backend.tally)
         self.site.session_over(self)

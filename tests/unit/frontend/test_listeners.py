@@ -16,8 +16,10 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from dfproxy.errors import InvalidSettings
+from dfproxy.frontend.accepting import AcceptingPort
 from dfproxy.frontend.listeners import Listeners, Slot
 from dfproxy.model.listener import Listener
+from dfproxy.wire.proxyprotocol import Announcement
 
 
 class Greeting(Protocol):
@@ -241,3 +243,98 @@ class SecureTests(ListenersTests):
         port = self.listeners.bind(Listener("127.0.0.1", 0, tls=True)).getHost().port
         error = self.assertRaises(InvalidSettings, self.listeners.bind, Listener("127.0.0.1", port, tls=True))
         self.assertIn("Address already in use", str(error))
+
+
+class PaperDoors:
+    """
+    Whoever takes connections as they are: says so, or gives them on.
+    """
+
+    def port(self, listening: socket.socket, number: int, otherwise: Any) -> Any:
+        return Looking(listening, number, otherwise)
+
+    def announced(self, number: int, otherwise: Any) -> Any:
+        raise AssertionError("nothing is announced here")
+
+
+class Looking(AcceptingPort):
+    """
+    A port that looks.
+    """
+
+    def __init__(self, listening: socket.socket, number: int, otherwise: Any) -> None:
+        self.number, self.otherwise = number, otherwise
+        super().__init__(reactor, listening)
+
+    def begin(self, connection: socket.socket) -> None:
+        with connection:
+            if self.otherwise is None:
+                connection.send(b"stream")
+            else:
+                self.otherwise(connection, Announcement())
+
+
+class StreamTests(ListenersTests):
+    """
+    Listeners in a process that takes whole connections; the tests above hold for them as well.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.listeners = Listeners(reactor, self.factory, streams=PaperDoors())
+        self.addCleanup(self.listeners.stop)
+
+    @inlineCallbacks
+    def said(self, port: int) -> Any:
+        client = yield self.connect(port)
+        return (yield client.word)
+
+    @inlineCallbacks
+    def test_ports_of_services(self) -> Any:
+        """
+        An address that a service asks for accepts when it is served, and is gone when it is closed, served or not.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            wanted = Listener("127.0.0.1", port, stream=True)
+            self.assertRaises(OSError, self.listeners.open, wanted)
+        self.listeners.open(wanted)
+        yield self.listeners.serve((wanted,))
+        word = yield self.said(port)
+        self.assertEqual(word, b"stream")
+        yield self.listeners.close((wanted,))
+        self.assertRaises(OSError, socket.create_connection, ("127.0.0.1", port), 2)
+        self.listeners.open(wanted)
+        yield self.listeners.close((wanted,))
+        self.assertRaises(OSError, socket.create_connection, ("127.0.0.1", port), 2)
+        for served in (True, False):
+            self.listeners.open(wanted)
+            if served:
+                yield self.listeners.serve((wanted,))
+            yield self.listeners.stop()
+            self.assertRaises(OSError, socket.create_connection, ("127.0.0.1", port), 2)
+
+    @inlineCallbacks
+    def test_shared(self) -> Any:
+        """
+        Where streams come to a port of HTTP its connections are looked at first, slots and own ports alike, and no
+        longer when they are gone; what was accepted stays open, and what nobody takes is served as ever.
+        """
+        held = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(held.close)
+        held.setblocking(False)
+        slot = held.getsockname()[1]
+        self.listeners.adopt(Slot(1, Listener("127.0.0.1", slot)), os.dup(held.fileno()))
+        own = self.listeners.bind(Listener("127.0.0.1", 0)).getHost().port
+        yield self.said(slot)
+        for ports, looked_at in ((frozenset({slot, own}), 2), (frozenset({own}), 1), (frozenset(), 0)):
+            self.listeners.share(ports)
+            looking = [port for port in reactor.getReaders() if isinstance(port, Looking)]
+            self.assertEqual({port.number for port in looking}, ports)
+            self.assertEqual(len(looking), looked_at)
+            for port in (slot, own):
+                word = yield self.said(port)
+                self.assertEqual(word, b"hello")
+        self.factory.accepted[0].transport.write(b"still here")
+        word = yield self.clients[0].word
+        self.assertEqual(word, b"still here")

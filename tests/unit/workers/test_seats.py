@@ -23,6 +23,7 @@ class SeatsTests(SynchronousTestCase):
         slots = Slots((Listener("127.0.0.1", 0),), 2)
         slots.open()
         self.addCleanup(slots.close)
+        self.slots = slots
         self.seats: Any = Seats(slots)
 
     def test_one_each(self) -> None:
@@ -74,3 +75,34 @@ class SeatsTests(SynchronousTestCase):
         self.assertNoResult(settled)
         two.answer()
         self.successResultOf(settled)
+
+    def test_more_slots(self) -> None:
+        """
+        Who serves a seat is told of one more slot of it, a stand-in as well, and later to let it go.
+        """
+        one, two, three = (PaperChild(n) for n in (1, 2, 3))
+        self.seats.fill([one, two])
+        one.answer()
+        two.answer()
+        self.seats.leave(one)
+        self.seats.fill([two])
+        two.answer()
+        self.seats.fill([two, three])
+        for child in (one, two, three):
+            child.heard()
+        listener = Listener("127.0.0.1", 0, stream=True)
+        self.slots.add(listener)
+        opened = self.seats.open(self.slots.hand_out(listener))
+        self.assertEqual([child.heard() for child in (one, two, three)], [[], ["Adopt", "Adopt"], ["Adopt"]])
+        for child in (two, two, three):
+            self.assertNoResult(opened)
+            child.answer()
+        three.answer()
+        self.successResultOf(opened)
+        two.heard()
+        closed = self.seats.close(self.slots.take_back(listener))
+        self.assertEqual([child.heard() for child in (two, three)], [["Release"], ["Release"]])
+        while two.open:
+            two.answer()
+        three.answer()
+        self.successResultOf(closed)

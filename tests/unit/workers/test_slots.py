@@ -83,3 +83,29 @@ class SlotsTests(SynchronousTestCase):
         self.assertIn(
             "203.0.113.9:80: Cannot assign requested address: this machine does not have that address", str(error)
         )
+
+    def test_added(self) -> None:
+        """
+        One more address while all runs: it accepts at once, belongs to seats when it is handed out, and is gone when it
+        is dropped; its numbers are never given again.
+        """
+        slots = self.slots(Listener("127.0.0.1", 0))
+        slots.open()
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            self.assertRaises(OSError, slots.add, Listener("127.0.0.1", port, stream=True))
+        self.assertEqual(self.waited, [])  # a caller is not kept waiting
+        wanted = Listener("127.0.0.1", port, stream=True)
+        slots.add(wanted)
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        self.assertEqual([len(slots.of_seat(seat)) for seat in range(3)], [1, 1, 1])
+        handed = slots.hand_out(wanted)
+        self.assertEqual([slots.of_seat(seat)[1] for seat in range(3)], list(handed))
+        taken = slots.take_back(wanted)
+        self.assertEqual(taken, handed)
+        self.assertEqual([len(slots.of_seat(seat)) for seat in range(3)], [1, 1, 1])
+        slots.drop(taken)
+        slots.drop(slots.take_back(wanted))
+        self.assertRaises(OSError, socket.create_connection, ("127.0.0.1", port), 1)
+        slots.add(wanted)
+        self.assertFalse({slot.number for slot in slots.hand_out(wanted)} & {slot.number for slot in handed})
