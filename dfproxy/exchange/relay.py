@@ -339,7 +339,7 @@ class Relay:
         """
         One way has nothing more to do.
         """
-        if self._up.finished and self._down.finished and not self.over:
+        if not self.over and self._up.finished and self._down.finished:
             self._close(reset=False)
             self._owner.relay_ended("")
 
@@ -376,6 +376,7 @@ class Relay:
         for connection in (self._client, self._server):
             self.shared.poller.forget(connection.fileno())
             close(connection, reset)
+        del self._up, self._down  # they know us: a circle would wait for the garbage collector
 
 
 def close(connection: socket, reset: bool) -> None:

@@ -4,13 +4,16 @@ One client connection whose bytes are not looked into, over real sockets.
 
 from __future__ import annotations
 
+import gc
 import socket
 
 from zope.interface.verify import verifyObject
 
+from dfproxy.exchange.relay import Relay, _Way
 from dfproxy.frontend.tcp import StreamHead, StreamSession
 from dfproxy.interfaces import IRequest
 from dfproxy.upstream.live import LiveBackend
+from dfproxy.upstream.plain import PlainAttempt
 from dfproxy.wire.proxyprotocol import Announcement, read_header, write_header
 from tests.e2e.backends import refused_port
 from tests.unit.exchange.test_relay import pair, reset
@@ -73,6 +76,35 @@ class SessionTests(StreamCase):
         self.assertEqual(self.ending(), "tunnel")
         self.assertEqual((counted.in_flight, self.site.sessions_open, self.traffic.frontend.in_flight), (0, set(), 0))
         self.assertEqual((session.bytes_in, session.bytes_out, session.server_name), (8, 7, "-"))
+
+    def test_nothing_left(self) -> None:
+        """
+        What is over is gone at once, without the garbage collector: connections come by thousands a second.
+        """
+
+        def left() -> int:
+            return sum(type(each) in (StreamSession, Relay, _Way, PlainAttempt) for each in gc.get_objects())
+
+        listening = self.listening()
+        backend = self.backend(listening.getsockname())
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        before = left()
+        for cut in (False, True):
+            client, session = self.session(backend)
+            server = self.accepted(listening)
+            client.send(bytes(200_000))
+            self.assertEqual(len(self.received(server, 200_000)), 200_000)
+            self.assertGreater(left(), before)
+            if cut:
+                session.abortConnection()
+            else:
+                client.close()
+                server.close()
+            del session
+            self.ending()
+            self.assertEqual(left(), before)
 
     def test_other_server(self) -> None:
         """
