@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SOAK_S ?= 600
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit lint bench bench-doc mutants conformance swarm-image swarm-test docs clean packages
+.PHONY: help run test unit lint bench bench-doc mutants conformance soak swarm-image swarm-test docs clean packages
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -49,6 +50,9 @@ bench-doc: $(BENCH_STAMP) packages  ## the same, and the tables of docs/performa
 
 mutants: $(STAMP)  ## puts deliberate faults into copies of the tree; the tests must notice each
 	@$(BIN)/python -m tests.mutants.run
+
+soak: $(STAMP)  ## load, changes and faults for SOAK_S seconds (600): nothing may grow
+	@$(BIN)/python -m tests.faults.soak $(SOAK_S)
 
 conformance: $(STAMP)  ## asks what a real Docker Flow Proxy was asked, and reports differences
 	@$(BIN)/python -m tests.conformance

@@ -55,6 +55,7 @@ SUITES = (
     Suite("uv", ("tests.uv",), 240),
     Suite("wire", ("tests.wire",), 120),
     Suite("e2e", ("tests.e2e",), 420),
+    Suite("faults", ("tests.faults",), 180),
     # Last: it looks at what the others did.
     Suite("parts", ("tests.test_parts",), 30),
 )

@@ -430,9 +430,12 @@ class LiveBackend:
 
     def another(self, tried: list[LiveServer]) -> LiveServer | None:
         """
-        A usable server that is not among those tried, the one with the least to do; off the usual path.
+        A usable server that is not among those tried, the one with the least to do; off the usual path. When all have
+        been tried, one that is left out here: it may be well again, and nobody else is left.
         """
-        left = [server for server in self.usable if server not in tried]
+        left = [server for server in self.usable if server not in tried] or [
+            server for server in self.servers if server.weight > 0 and server not in tried
+        ]
         return min(left, key=lambda server: server.in_flight / server.weight) if left else None
 
     def connect_failed(self, server: LiveServer) -> None:

@@ -104,6 +104,19 @@ class AttemptTests(DialogueCase):
         self.assertEqual([each.retries for each in dialogue.backend.servers], [1, 0])
         self.talk(server_is("ignore"), *posts, *answers, connections(A, B), servers=2)
 
+    def test_left_out_server(self) -> None:
+        """
+        When all that are in use have failed, one that was left out is asked before the client is told 503.
+        """
+        dialogue = Dialogue(servers=2)
+        backend = dialogue.backend
+        assert backend is not None
+        for _ in range(3):
+            backend.outliers.misbehaved(backend.servers[0], True)
+        self.assertEqual([one.host for one in backend.usable], [B])
+        dialogue.run(server_is("refuse", B), *asks, *answers, connections(B, A), ended("complete"))
+        dialogue.finish()
+
     def test_lone_server(self) -> None:
         """
         A lone server is tried three times, a second apart, before the client is told 503.

@@ -1,0 +1,3 @@
+"""
+What clients see while things break: servers, workers, the leader, and the definitions all at once.
+"""
