@@ -22,6 +22,7 @@ from dfproxy.interfaces import IDataPlane
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Change, Membership, Revision
 from dfproxy.observe.cells import Cells
+from dfproxy.observe.metrics import FIELDS
 
 
 class Teller(LineOnlyReceiver):
@@ -83,7 +84,7 @@ class StandIn:
         self.revision = Revision()
         self.prepared: Change | None = None
         self.draining: Deferred[None] | None = None
-        self.values = [0] * 16
+        self.values = [0] * len(FIELDS)
         self.changed = False
 
     def told(self) -> dict[str, Any]:
