@@ -36,6 +36,7 @@ from dfproxy.api.root import make_site
 from dfproxy.control.apply import FRONTEND_CELL, LocalDataPlane
 from dfproxy.control.asking import Asking
 from dfproxy.control.certificates import Certificates, CertifyingPublisher, Run
+from dfproxy.control.checks import CheckingDataPlane
 from dfproxy.control.configtext import ConfigText
 from dfproxy.control.counting import EJECTED
 from dfproxy.control.noted import NotedPublisher
@@ -43,6 +44,7 @@ from dfproxy.control.overlaps import Overlaps
 from dfproxy.control.ports import Doors, OpeningDataPlane
 from dfproxy.control.publisher import Publisher
 from dfproxy.control.revisions import Revisions
+from dfproxy.control.servers import Servers
 from dfproxy.control.statefolder import StateFolder
 from dfproxy.control.strategies import Strategies
 from dfproxy.dfp.reading import Reading
@@ -69,9 +71,12 @@ from dfproxy.model.snapshot import Change, Snapshot, server_names
 from dfproxy.observe.cells import CLIENTS
 from dfproxy.observe.clients import measures as client_measures
 from dfproxy.observe.prometheus import Measure, Totals
+from dfproxy.polling import Poller
 from dfproxy.service import make_data_plane
 from dfproxy.tls.context import checker, make_context
+from dfproxy.tls.servers import ServerSides
 from dfproxy.tls.sni import pass_over_unreadable_names
+from dfproxy.upstream.probe import Goal, Probe
 from dfproxy.workers.leader import WorkerSet
 
 log = Logger()
@@ -180,7 +185,24 @@ class ProxyService(TwistedService):
         fixed = (listener.port for listener in settings.bound)
         key = self._strategies.orders[settings.route_order].key
         self.ports = OpeningDataPlane(data_plane, doors, settings.addresses, fixed, key, reactor)
-        self.data_plane: IDataPlane = self.ports
+        poller = Poller(reactor)
+
+        def begin(goal: Goal, done: Callable[[str | None], None]) -> Probe:
+            probe = Probe(poller, goal, done)
+            probe.begin()
+            return probe
+
+        self.checks = CheckingDataPlane(
+            self.ports,
+            data_plane.verdicts,
+            reactor,
+            begin,
+            ServerSides(settings.certs_dir),
+            settings.limits.checks_per_s,
+            Random(),
+            lambda: self.ports.pools,
+        )
+        self.data_plane: IDataPlane = self.checks
         self._networks = OwnNetworks(reactor)
         resolver = DnsAddresses(reactor, settings.in_swarm, networks=self._networks)
         self.names = Names(reactor, settings, self.data_plane, resolver)
@@ -196,6 +218,7 @@ class ProxyService(TwistedService):
         self.publisher = Publisher(
             self.data_plane, self.names, reactor, record, waiting, recognise, told=self._told
         )
+        self.servers = Servers(self.publisher, self.names, self.checks, self._left_out, reactor)
         run: Run = partial(deferToThreadPool, reactor, reactor.getThreadPool())
         self._users = UserLists(settings, again, self._read_again, self.publisher, reactor, run)
         self.certificates = Certificates(settings.certs_dir, self.publisher, run)
@@ -284,6 +307,7 @@ class ProxyService(TwistedService):
         gc.freeze()
         self.names.start()
         self._traffic.start()
+        self.servers.start()
         if self.local is not None:
             self._counting.start(COUNT_S, now=False)
         if self._config_text is not None:
@@ -306,7 +330,8 @@ class ProxyService(TwistedService):
         if found.revision:
             # Servers are told as soon as they are known: those given by address, and those known last, at once.
             services, holds = tuple(found.services.values()), tuple(found.holds.values())
-            restored = self.publisher.restore(services, found.revision, (), holds)
+            orders = tuple(order for of_one in found.orders.values() for order in of_one.values())
+            restored = self.publisher.restore(services, found.revision, (), holds, orders)
             restored.addCallback(self.revisions.begin)
             restored.addCallback(lambda _: self._overlaps.begin(services))
             restored.addErrback(lambda failure: log.failure("what was in force cannot be taken up again", failure))
@@ -365,6 +390,8 @@ class ProxyService(TwistedService):
             log.info("told to end: not ready any more, and serving for {wait} s yet", wait=wait_s)
             yield deferLater(self._reactor, wait_s)
         self.swarm.stop()
+        self.checks.stop()
+        self.servers.stop()
         self._expiry.stop()
         self._traffic.stop()
         if self._asking.running:
@@ -446,6 +473,7 @@ class ProxyService(TwistedService):
             pools=lambda: self.ports.pools,
             read_files=self._read_files,
             revisions=self.revisions,
+            servers=self.servers,
             is_sourced=lambda service: service.origin != "dfp" or service.name in self.swarm.owned(),
         )
 
@@ -470,6 +498,7 @@ class ProxyService(TwistedService):
         yield from self.names.measures()
         yield from self.swarm.measures()
         yield from self._expiry.measures()
+        yield from self.checks.measures()
         if self._workers is not None:
             yield from client_measures(self._workers.totals(CLIENTS))
         elif self.local is not None:
@@ -483,6 +512,13 @@ class ProxyService(TwistedService):
         elif self.local is not None:
             busy, self.local.busy = self.local.busy, set()
             yield busy
+
+    def _left_out(self, key: tuple[str, int], address: tuple[str, int]) -> int:
+        if self.local is not None:
+            return self.local.left_out(key, *address)
+        assert self._workers is not None
+        cells = self._workers.cells
+        return self._workers.totals(cells.number((*key, *address)))[EJECTED]
 
     @inlineCallbacks
     def _ask_quarantine(self) -> Generator[Deferred[Any], Any, None]:
@@ -541,7 +577,8 @@ class ProxyService(TwistedService):
                 members = self.names.members_of(*place)
                 rows = [workers.totals(cells.number((*place, server.host, server.port))) for server in members]
                 own = workers.totals(cells.number(place))
-                usable = [server for server, row in zip(members, rows) if not row[EJECTED]]
+                looks = [self.servers.look(place, server, row[EJECTED]) for server, row in zip(members, rows)]
+                usable = [look for look in looks if look.is_up and look.weight]
                 yield Totals(
                     "backend",
                     destination.backend_name,
@@ -549,18 +586,20 @@ class ProxyService(TwistedService):
                     "",
                     tuple(map(sum, zip(own, *rows))),
                     up=bool(usable),
-                    weight=sum(server.weight for server in usable),
+                    weight=sum(look.weight for look in usable),
                     active=len(usable),
                 )
-                for name, server, values in zip(server_names(service.name, members), members, rows):
+                for name, look, values in zip(server_names(service.name, members), looks, rows):
                     yield Totals(
                         "server",
                         destination.backend_name,
                         service.name,
                         name,
                         values,
-                        up=not values[EJECTED],
-                        weight=server.weight,
+                        up=look.is_up,
+                        weight=look.weight,
+                        state=look.word,
+                        checked=look.columns,
                     )
 
 

@@ -45,7 +45,10 @@ class IServer(Interface):
     name = Attribute("str: how statistics call it, such as `go-demo_0`; unique in its backend.")
     host = Attribute("str: IP address.")
     port = Attribute("int.")
-    weight = Attribute("int 0 to 256: its share relative to the others; a server with 0 is never in `update`.")
+    weight = Attribute(
+        "int: its share relative to the others, 0 to 256, and 16 times that while one of them starts slowly; a server "
+        "with 0 is never in `update`."
+    )
     in_flight = Attribute("int: exchanges under way at it from this worker.")
     elsewhere = Attribute("int: exchanges under way at it from other workers, up to 0.1 s old.")
 

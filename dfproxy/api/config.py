@@ -15,6 +15,7 @@ from dfproxy.api.access import parameters
 from dfproxy.api.control import Control
 from dfproxy.api.request import Request
 from dfproxy.api.slices import LongAnswer
+from dfproxy.control.servers import shown_address
 from dfproxy.dfp import answers, haproxy
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Settings
@@ -54,16 +55,23 @@ def as_text(control: Control) -> Iterator[str]:
         quarantined,
         certificates,
         control.pools(),
+        control.publisher.snapshot.orders,
     )
 
 
 def _known_of(control: Control, service: Service) -> dict[str, object]:
     """
-    What is shown of a service beside what was given: its tasks, and whether an undo holds it.
+    What is shown of a service beside what was given: its tasks, whether an undo holds it, and what an operator says
+    of single servers.
     """
     hold = control.publisher.snapshot.holds.get(service.name)
     held = {"Held": {"Revision": hold.revision, "Origin": hold.against.origin}} if hold is not None else {}
-    return tasks_of(control, service) | held
+    orders = control.publisher.snapshot.orders.get(service.name, {})
+    said = [
+        {"Address": shown_address(order.address), "State": order.standing, "Weight": order.weight}
+        for order in orders.values()
+    ]
+    return tasks_of(control, service) | held | ({"Servers": said} if said else {})
 
 
 def tasks_of(control: Control, service: Service | None) -> dict[str, object]:

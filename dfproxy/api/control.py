@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from dfproxy.api.distribute import Replicas
 from dfproxy.control.certificates import Certificates
 from dfproxy.control.revisions import Revisions
+from dfproxy.control.servers import Servers
 from dfproxy.interfaces import IDataPlane, IPublisher
 from dfproxy.model.match import Condition
 from dfproxy.model.pool import Pools
@@ -133,6 +134,7 @@ class Control:
         certificates: where they are stored; None: nowhere.
         revisions: the last ones.
         is_sourced: whether a service is said again and again by a source: a listener, or what was declared at start.
+        servers: single servers, and what an operator says of them; None: they are not known.
         read_files: has certificates, error pages and users looked at again; gives what could not be used, a text for
             each.
     """
@@ -158,3 +160,4 @@ class Control:
     read_files: Callable[[], Deferred[tuple[str, ...]]] = _nobody
     revisions: Revisions = field(default_factory=_no_revisions)
     is_sourced: Callable[[Service], bool] = _nothing_sourced
+    servers: Servers | None = None

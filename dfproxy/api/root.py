@@ -22,6 +22,7 @@ from dfproxy.api.reload import Reload
 from dfproxy.api.remove import Remove
 from dfproxy.api.request import Request, Verb
 from dfproxy.api.revisions import RevisionList, Undo
+from dfproxy.api.server import Server
 from dfproxy.api.services import Services
 from dfproxy.api.slices import Slices
 from dfproxy.api.strategies import StrategyList
@@ -65,6 +66,7 @@ def make_root(control: Control) -> resource.Resource:
         (b"remove", Remove(control, changes, everywhere)),
         (b"reload", Reload(control, asked)),
         (b"services", Services(control, changes, everywhere)),
+        (b"server", Server(control, changes, everywhere, long_answers, slices)),
         (b"undo", Undo(control, changes)),
         (b"revisions", RevisionList(control, long_answers, slices)),
         (b"config", Config(control, long_answers, slices)),

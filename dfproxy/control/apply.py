@@ -26,6 +26,7 @@ from dfproxy.control.counting import EJECTED, Counting
 from dfproxy.control.draining import Draining
 from dfproxy.control.explaining import Explanation
 from dfproxy.control.loading import Loading
+from dfproxy.control.standings import Standings
 from dfproxy.control.strategies import Strategies
 from dfproxy.control.streams import Arranged, Streams, split
 from dfproxy.control.trial import Trial, trial_of, tried
@@ -40,6 +41,7 @@ from dfproxy.frontend.site import ProxySite
 from dfproxy.frontend.statsport import StatisticsSite
 from dfproxy.frontend.streams import StreamDoors
 from dfproxy.interfaces import IBalancer, IDataPlane, ILookup
+from dfproxy.model.checks import Verdicts
 from dfproxy.model.match import Match
 from dfproxy.model.service import Balance, Destination, Route, Service
 from dfproxy.model.settings import Settings
@@ -161,6 +163,7 @@ class LocalDataPlane:
         self._services: dict[str, Service] = {}
         self._backends: dict[Key, LiveBackend] = {}
         self._counting = Counting(traffic, cells)
+        self._standings = Standings()
         self._prepared: _Prepared | None = None
         self._revision = Revision()
         self._key = strategies.orders[settings.route_order].key
@@ -367,6 +370,10 @@ class LocalDataPlane:
             retired = self._backends.pop(key, None)
             if retired is not None:
                 retired.retire()
+                self._standings.forget(key)
+        for name in self._standings.commit(change):
+            for key in self._keys(name):
+                self._judge(key)
         if self._front is not None and self._front.backends:
             self._name_backends(self._front.backends)
         if prepared.certificates is not None:
@@ -377,18 +384,6 @@ class LocalDataPlane:
                     self.on_secure(self._certificates.base)
         self._revision = change.revision
         return succeed(None)
-
-    def _lookup(self, routes: ILookup | None = None) -> ILookup:
-        """
-        What requests are looked up in: redirects, the statistics, the routes; what there is not costs nothing.
-
-        Args:
-            routes: instead of the table in force.
-        """
-        found: ILookup = self._table if routes is None else routes
-        if self._page is not None and self.statistics_site is None:
-            found = Showing(self._page, found)
-        return Redirecting(self._redirects, found) if self._redirects.services else found
 
     def _name_backends(self, wanted: frozenset[str]) -> None:
         """
@@ -408,6 +403,18 @@ class LocalDataPlane:
         destination = Destination(0, 0, Match(), "", FRONTEND)
         backend = self._backend(Service(FRONTEND, FRONTEND, (destination,)), destination, RoundRobin())
         return Fronted(self._front, table, backend, self._front_named)
+
+    def _lookup(self, routes: ILookup | None = None) -> ILookup:
+        """
+        What requests are looked up in: redirects, the statistics, the routes; what there is not costs nothing.
+
+        Args:
+            routes: instead of the table in force.
+        """
+        found: ILookup = self._table if routes is None else routes
+        if self._page is not None and self.statistics_site is None:
+            found = Showing(self._page, found)
+        return Redirecting(self._redirects, found) if self._redirects.services else found
 
     def abort(self, revision: object) -> None:
         """
@@ -432,6 +439,30 @@ class LocalDataPlane:
                 if server not in before:
                     self._traffic.touch(server)  # its cell may hold what its backend has taken over meanwhile
 
+    def verdicts(self, verdicts: Verdicts) -> None:
+        """
+        Checks have found these servers of a destination down, and no others.
+        """
+        key = (verdicts.service, verdicts.index)
+        if key in self._backends and self._standings.judged(verdicts):
+            self._judge(key)
+
+    def left_out(self, key: Key, host: str, port: int) -> int:
+        """
+        1 if this process leaves a server out for what it has seen of it, else 0.
+        """
+        backend = self._backends.get(key)
+        for server in self.streams.counted(key, backend.servers) if backend is not None else ():
+            if server.host == host and server.port == port:
+                return int(server.unreachable or server.suspended)
+        return 0
+
+    def _judge(self, key: Key) -> None:
+        backend = self._backends.get(key)
+        if backend is not None:
+            backend.judged(*self._standings.of(key))
+            self.streams.members(key, self._backends.get)
+
     # --- questions -------------------------------------------------------------------------------------------
 
     def query(self, what: str, argument: object) -> Deferred[list[Any]]:
@@ -441,7 +472,7 @@ class LocalDataPlane:
         `ping` -> True; `quarantine` -> name to reason; `revision` -> [number, digest]; `transports` -> the classes of
         the transports of up to 100 client connections and of kept server connections; `stats` -> counts; `explain` ->
         where a request would go, see `dfproxy.control.explaining`; `trial` -> what a change would do, see
-        `dfproxy.control.trial`.
+        `dfproxy.control.trial`; `pages` -> what is wrong with error pages, which are read again.
         """
         if what == "quarantine":
             return succeed([dict(self.quarantined)])
@@ -460,17 +491,17 @@ class LocalDataPlane:
             return succeed([tried(trial_of(argument), self._prepared_for, before, self._traffic.recent)])
         return succeed([True])
 
-    def _explain(self, argument: Any) -> Deferred[list[Any]]:
-        wrap = lambda routes: self._fronted(self._lookup(routes))  # noqa: E731  short
-        explanation = Explanation(self._table, wrap, self._traffic, self._random, self._strategies.conditions)
-        return explanation.of(argument).addCallback(lambda answer: [answer])
-
     def _prepared_for(self, trial: Trial) -> ILookup:
         """
         What would be looked up in after that change, which nobody commits.
         """
         prepared = self._prepare(Change(Revision(), trial.services, trial.removed))
         return _in_front(prepared.redirects, prepared.table)
+
+    def _explain(self, argument: Any) -> Deferred[list[Any]]:
+        wrap = lambda routes: self._fronted(self._lookup(routes))  # noqa: E731  short
+        explanation = Explanation(self._table, wrap, self._traffic, self._random, self._strategies.conditions)
+        return explanation.of(argument).addCallback(lambda answer: [answer])
 
     def _transports(self) -> dict[str, list[str]]:
         clients = list(self.site.sessions_open)[:100]
@@ -516,7 +547,7 @@ class LocalDataPlane:
             counted = self.streams.counted((name, index), backend.servers)
             rows = [(server, self._counting.of(at)) for server, at in zip(backend.servers, counted)]
             values = [self._counting.of(backend.tally), *(row for _, row in rows)]
-            usable = [server for server, row in rows if not row[EJECTED]]
+            usable = [server for server, row in rows if not row[EJECTED] and server.is_allowed]
             yield Totals(
                 "backend",
                 destination,
@@ -524,11 +555,20 @@ class LocalDataPlane:
                 "",
                 tuple(map(sum, zip(*values))),
                 up=bool(usable),
-                weight=sum(server.weight for server in usable),
+                weight=sum(server.full_weight for server in usable),
                 active=len(usable),
             )
             for server, row in rows:
-                yield Totals("server", destination, name, server.name, row, up=not row[EJECTED], weight=server.weight)
+                yield Totals(
+                    "server",
+                    destination,
+                    name,
+                    server.name,
+                    row,
+                    up=not row[EJECTED] and server.is_allowed,
+                    weight=server.full_weight,
+                    state=server.word,
+                )
 
     # --- counters --------------------------------------------------------------------------------------------
 
@@ -543,10 +583,10 @@ class LocalDataPlane:
         Write what changed to the shared cells, and read what the other workers have in flight at the servers that
         were busy here; called each 0.1 s.
         """
-        if self._cells is not None:
-            self._cells.write(CLIENTS, self._traffic.clients.values())
         if self._traffic.access_log is not None:
             self._traffic.access_log.flush()
+        if self._cells is not None:
+            self._cells.write(CLIENTS, self._traffic.clients.values())
         servers = self._counting.flush()
         if self._cells is None:
             for server in servers:

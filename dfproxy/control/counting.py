@@ -79,7 +79,8 @@ class Counting:
         looked = {tally for tally in traffic.dirty if isinstance(tally, LiveServer)} | self._watched
         self._watched = set()
         for server in looked:
-            ejected, tally = int(server.record.ejected and server.present), server.backend.tally
+            ejected = int((server.unreachable or server.suspended) and server.present)
+            tally = server.backend.tally
             if server.ejected != ejected:
                 server.ejected = ejected
                 traffic.touch(server)

@@ -244,7 +244,7 @@ class Explanation:
         sticky: LiveServer | None = getattr(head, "sticky", None)
         why = f"balance={_balance(backend.service.balance)}"
         server: Any = None
-        if sticky is not None and sticky in backend.usable:
+        if sticky is not None and (sticky in backend.usable or sticky in backend.bound):
             server, why = sticky, "its cookie"
         else:
             kept = (*backend.servers, self._traffic.clock)

@@ -14,6 +14,7 @@ from typing import Any
 
 from dfproxy.frontend.streams import StreamDoors
 from dfproxy.interfaces import IBalancer
+from dfproxy.model.checks import READY, Address, Order
 from dfproxy.model.pool import Pool
 from dfproxy.model.service import Balance, Destination, Route, Service
 from dfproxy.model.snapshot import Membership, ServerAddress
@@ -163,15 +164,26 @@ class Streams:
 
     def _gather(self, name: str, backend_of: Callable[[Key], LiveBackend | None]) -> None:
         pool, group = self._groups[name]
-        found: dict[tuple[str, int], ServerAddress] = {}
+        found: dict[Address, ServerAddress] = {}
+        down: set[Address] = set()
+        orders: dict[Address, Order] = {}
         for route in pool.members:
             backend = backend_of((route.service.name, route.destination.index))
             for server in backend.servers if backend is not None else ():
-                address = ServerAddress(server.host, server.port, server.weight, server.cell)
-                found.setdefault((server.host, server.port), address)
+                address = ServerAddress(server.host, server.port, server.base_weight, server.cell)
+                place = (server.host, server.port)
+                if place in found:
+                    continue
+                found[place] = address
+                if server.down:
+                    down.add(place)
+                weight = None if server.full_weight == server.base_weight else server.full_weight
+                if server.standing != READY or weight is not None:
+                    orders[place] = Order(name, *place, server.standing, weight)
         self._epoch += 1
         servers = tuple(found[place] for place in sorted(found))
         group.members(Membership(pool.first.service.name, pool.first.destination.index, self._epoch, servers))
+        group.judged(down, orders)
 
     def members_of(self, backend: LiveBackend) -> tuple[Key, ...]:
         """

@@ -13,12 +13,14 @@ import ipaddress
 import os.path
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from dfproxy.dfp import checks
 from dfproxy.dfp.haproxyraw import led_to, raw_lines
 from dfproxy.dfp.haproxysteps import StepsText, trusting
 from dfproxy.dfp.haproxystreams import ANNOUNCED, StreamsText, shared_bind
 from dfproxy.dfp.haproxytext import Names, acl_lines, balance_lines, comment, milliseconds, word
 from dfproxy.dfp.resilience import general_lines, server_words
 from dfproxy.model.certificate import Certificate
+from dfproxy.model.checks import Address, Order
 from dfproxy.model.match import Match
 from dfproxy.model.pool import Pool, Pools
 from dfproxy.model.service import Route, ServerTls
@@ -47,6 +49,7 @@ def render(
     quarantined: Mapping[str, str] = {},
     certificates: Sequence[Certificate] = (),
     pools: Mapping[int, tuple[Pool, ...]] = {},
+    orders: Mapping[str, Mapping[Address, Order]] = {},
 ) -> Iterator[str]:
     """
     Make the text, a piece for each route and backend, so that it can be made in slices.
@@ -60,6 +63,7 @@ def render(
         quarantined: services that could not be loaded, with the reason; their backends have no servers.
         certificates: those in force, the default one first.
         pools: what whole connections go to.
+        orders: what an operator says of single servers.
     """
     listed = [route for route, _ in routes]
     steps = StepsText(settings, [*listed, *([default] if default is not None else [])])
@@ -80,8 +84,8 @@ def render(
         yield f"    default_backend {named[_key(default)]}\n"
     for route in listed:
         found = () if route.service.name in quarantined else servers(*_key(route))
-        yield _backend(settings, route, named[_key(route)], found, steps)
-    yield from StreamsText(settings, pools, servers, _address, backends).pieces()
+        yield _backend(settings, route, named[_key(route)], found, steps, orders.get(route.service.name, {}))
+    yield from StreamsText(settings, pools, servers, _address, backends, orders).pieces()
     for missing in led_to(settings.front_lines, set(named.values())):
         yield f"\nbackend {word(missing)}\n    # there is no such destination now: 503\n"
 
@@ -217,7 +221,14 @@ def _acls(match: Match, stem: str) -> Iterator[tuple[str, bool, list[str] | str]
         yield f"user_agent_{stem}", False, acl_lines(f"user_agent_{stem}", match.user_agents)
 
 
-def _backend(settings: Settings, route: Route, name: str, servers: Sequence[ServerAddress], steps: StepsText) -> str:
+def _backend(
+    settings: Settings,
+    route: Route,
+    name: str,
+    servers: Sequence[ServerAddress],
+    steps: StepsText,
+    ordered: Mapping[Address, Order],
+) -> str:
     destination, service = route.destination, route.service
     lines = ["", f"backend {name}", *balance_lines(service.balance)]
     if destination.server_timeout_s is not None:
@@ -228,8 +239,10 @@ def _backend(settings: Settings, route: Route, name: str, servers: Sequence[Serv
     if settings.trusted_proxies:
         lines.append("http-request add-header X-Forwarded-For %[var(txn.peer)]")
     lines += general_lines(destination.resilience)
+    lines += checks.backend_lines(destination.check)
     secured = ""
     announced = ANNOUNCED[destination.announce] + server_words(destination.resilience)
+    announced += checks.server_words(destination.check, destination.slow_start_s)
     if destination.tls is not None:
         said, secured = _server_tls(destination.tls, settings)
         lines += said
@@ -237,7 +250,7 @@ def _backend(settings: Settings, route: Route, name: str, servers: Sequence[Serv
     for number, (wanted, server) in enumerate(zip(server_names(service.name, servers), servers)):
         called = names.take(wanted)
         address = _address(server)
-        weight = f" weight {server.weight}" if server.weight != 1 else ""
+        weight = checks.order_words(server.weight, ordered.get((server.host, server.port)))
         if address is None:
             lines.append(f"# server {called} {comment(server.host)}: HAProxy would ask for this name when it starts")
         else:

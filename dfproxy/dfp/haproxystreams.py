@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from dfproxy.dfp.checks import backend_lines, order_words, server_words
 from dfproxy.dfp.haproxytext import Names, balance_lines, comment, foreign_regex, milliseconds, value_lines, word
+from dfproxy.model.checks import Order, Orders
 from dfproxy.model.listener import Listener
 from dfproxy.model.match import HostForm, HostPattern
 from dfproxy.model.pool import Pool, Pools
@@ -54,6 +56,7 @@ class StreamsText:
         servers: of a destination.
         address: of a server, as HAProxy writes it.
         backends: names of backends that are taken.
+        orders: what an operator says of single servers.
     """
 
     def __init__(
@@ -63,12 +66,14 @@ class StreamsText:
         servers: Callable[[str, int], Sequence[ServerAddress]],
         address: Address,
         backends: Names,
+        orders: Orders,
     ) -> None:
         self._settings = settings
         self._pools = pools
         self._servers = servers
         self._address = address
         self._backends = backends
+        self._orders = orders
 
     def pieces(self) -> Iterator[str]:
         """
@@ -121,8 +126,7 @@ class StreamsText:
             lines.append(f"timeout server {milliseconds(destination.server_timeout_s)}")
         if destination.tunnel_timeout_s is not None:
             lines.append(f"timeout tunnel {milliseconds(destination.tunnel_timeout_s)}")
-        if pool.stream.check:
-            lines.append("# checkTcp=true: a server is left out when connections to it fail; none is tried unasked yet")
+        lines += backend_lines(destination.check)
         names = Names()
         taken: set[tuple[str, int]] = set()
         for route in pool.members:
@@ -139,17 +143,18 @@ class StreamsText:
                 wanted = service.name if len(servers) == 1 else f"{service.name}_{number}"
                 if pool.stream.group:
                     wanted = f"{pool.stream.group}-{service.name}{route.destination.port}_{number}"
-                words = ANNOUNCED[destination.announce]
-                lines.append(self._server(names.take(wanted), server, words))
+                words = ANNOUNCED[destination.announce] + server_words(destination.check, 0.0)
+                order = self._orders.get(service.name, {}).get((server.host, server.port))
+                lines.append(self._server(names.take(wanted), server, words, order))
         if not taken:
             lines.append("# no servers: closed")
         return "\n".join([f"\nbackend {name}", *(f"    {line}" for line in lines)]) + "\n"
 
-    def _server(self, name: str, server: ServerAddress, announced: str) -> str:
+    def _server(self, name: str, server: ServerAddress, announced: str, order: Order | None) -> str:
         address = self._address(server)
         if address is None:
             return f"# server {name} {comment(server.host)}: HAProxy would ask for this name when it starts"
-        weight = f" weight {server.weight}" if server.weight != 1 else ""
+        weight = order_words(server.weight, order)
         return f"server {name} {address}{weight}{announced}"
 
 

@@ -249,6 +249,7 @@ OPTIONS: tuple[Option, ...] = (
     _count("max-connections", "0", "client connections; 0: 90 % of the descriptors", "client_connections", 0,
            10_000_000),
     _count("max-streams", "100", "requests at once on one HTTP/2 connection", "client_streams", 1, 100_000),
+    _count("check-budget", "1000", "checks of servers a second, of all together", "checks_per_s", 1, 100_000),
     _count("max-idle-upstreams", "64", "idle connections kept per server and worker", "idle_upstreams", 0, 100_000),
     _count("max-waiting", "1024", "exchanges per backend and worker that wait for its lone server",
            "waiting_exchanges", 0, 1_000_000),

@@ -114,7 +114,9 @@ class Parameter:
         return self.key or self.name[0].upper() + self.name[1:]
 
 
-TEMPLATES = "cannot be read: HAProxy templates are not rendered here; say it with parameters, and single lines with backendExtra"
+TEMPLATES = (
+    "cannot be read: HAProxy templates are not rendered here; say it with parameters, and single lines with backendExtra"
+)
 """
 What DFP's templates are answered.
 """
@@ -896,6 +898,15 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         example=".client.pem",
     ),
     Parameter(
+        "sendProxy",
+        "destination",
+        "text",
+        "`v1` or `v2`: each connection to the servers begins with a header of that version of the PROXY protocol, "
+        "which says whose it is; the servers must expect it. It then carries requests of that client connection only.",
+        source="dfproxy; HAProxy `send-proxy`, `send-proxy-v2`",
+        example="v2",
+    ),
+    Parameter(
         "timeoutClient",
         "destination",
         "text",
@@ -910,22 +921,86 @@ DESTINATION_ROWS: tuple[Parameter, ...] = (
         "checkTcp",
         "destination",
         "flag",
-        "Servers are to be checked by connecting now and then. Until that works a server is left out when connections "
-        "to it fail, and `config` says so.",
-        "false",
-        "DFP; HAProxy `option tcp-check`",
-        modes=STREAMS,
+        "Servers are checked by connecting now and then; one that fails `checkFall` times in a row gets no requests "
+        "until it succeeds `checkRise` times.",
+        "true with `sessionType` or `discoveryType=DNS`, else false",
+        "DFP; HAProxy `check`, `option tcp-check`",
         key="CheckTCP",
         example="true",
     ),
     Parameter(
-        "sendProxy",
+        "checkPath",
         "destination",
         "text",
-        "`v1` or `v2`: each connection to the servers begins with a header of that version of the PROXY protocol, "
-        "which says whose it is; the servers must expect it. It then carries requests of that client connection only.",
-        source="dfproxy; HAProxy `send-proxy`, `send-proxy-v2`",
-        example="v2",
+        "Servers are checked by a GET of this path (with its query), over TLS where requests go over TLS.",
+        source="dfproxy; HAProxy `option httpchk`",
+        modes=HTTP,
+        example="/health",
+    ),
+    Parameter(
+        "checkStatus",
+        "destination",
+        "text",
+        "Statuses that are right: `204`, `200-299`, `2xx`, or several.",
+        "200-399",
+        "dfproxy; HAProxy `http-check expect status`",
+        modes=HTTP,
+        example="200,204",
+    ),
+    Parameter(
+        "checkBody",
+        "destination",
+        "text",
+        "Text that must stand in the first 64 KiB of the answer.",
+        source="dfproxy; HAProxy `http-check expect string`",
+        modes=HTTP,
+        example="ok",
+    ),
+    Parameter(
+        "checkInterval",
+        "destination",
+        "text",
+        "Seconds from one check of a server to the next. All checks together have a budget (`--check-budget`).",
+        "2",
+        "dfproxy; HAProxy `inter`",
+        example="5",
+    ),
+    Parameter(
+        "checkTimeout",
+        "destination",
+        "text",
+        "Seconds that a check may take.",
+        "`checkInterval`, at most `TIMEOUT_CONNECT`",
+        "dfproxy; HAProxy `timeout check`",
+        example="1",
+    ),
+    Parameter(
+        "checkRise",
+        "destination",
+        "text",
+        "Checks in a row that must succeed before a server that was down is used again.",
+        "2",
+        "dfproxy; HAProxy `rise`",
+        example="2",
+    ),
+    Parameter(
+        "checkFall",
+        "destination",
+        "text",
+        "Checks in a row that must fail before a server is down.",
+        "3",
+        "dfproxy; HAProxy `fall`",
+        example="3",
+    ),
+    Parameter(
+        "slowStart",
+        "destination",
+        "text",
+        "Seconds in which a server that comes, or comes back, grows into its whole share, in sixteen steps.",
+        "0: it has it at once",
+        "dfproxy; HAProxy `slowstart`",
+        modes=HTTP,
+        example="30",
     ),
     Parameter(
         "clitcpka",

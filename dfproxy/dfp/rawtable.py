@@ -56,7 +56,7 @@ def _each(fate: Fate, text: str, names: str, places: tuple[Place, ...] = BOTH, g
 
 
 _LOG = "what is logged, and how, is said by DEBUG, ACCESS_LOG and DEBUG_HTTP_FORMAT"
-_CHECKS = "servers are not asked for their health; one that cannot be reached is left out until it can"
+_CHECKS = "say checkPath or checkTcp=true instead: servers are checked as these parameters say"
 _SOCKETS = "sockets are set up as is best here"
 _OLD_RULE = "HAProxy 2.x does not know it any more either; write"
 _RATES = "there are no tables of clients and no limits of rates"

@@ -17,6 +17,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from dfproxy.dfp import answers
+from dfproxy.dfp.checks import check, slow_start_s
 from dfproxy.dfp.criteria import headers, words
 from dfproxy.dfp.domains import MATCH_ALL, host_form, host_patterns
 from dfproxy.dfp.endpoints import MAX_WEIGHT, endpoint, is_host
@@ -349,8 +350,10 @@ class _Reader:
             self.raw.times_s.get("timeout tunnel", self.seconds("timeoutTunnel", index)),
             tls=server_tls(self, index, host) if self.modes[index] == "http" else None,
             announce=announce(self, index),
-            resilience=resilience(self, index),
             stream=stream,
+            resilience=resilience(self, index),
+            check=check(self, index, match, stream is not None, self.settings.limits.connect_timeout_s),
+            slow_start_s=slow_start_s(self, index),
         )
 
     def secure(self, plain: Destination, port: int, order_name: str, steps: StepsReader) -> Destination:

@@ -70,7 +70,7 @@ class Stickiness:
         """
         if not value:
             return None
-        for server in backend.usable:
+        for server in (*backend.usable, *backend.bound):
             if self.value(server) == value:
                 return server
         return None
@@ -98,7 +98,7 @@ def picking(pick: Picking) -> Picking:
 
     def choose(request: IRequest) -> LiveServer | None:
         wanted: LiveServer | None = getattr(request, "sticky", None)
-        if wanted is not None and wanted in wanted.backend.usable:
+        if wanted is not None and (wanted in wanted.backend.usable or wanted in wanted.backend.bound):
             return wanted
         return pick(request)
 

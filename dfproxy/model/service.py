@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dfproxy.model.balance import Balance
+from dfproxy.model.checks import Check
 from dfproxy.model.match import Match
 from dfproxy.model.resilience import PLAIN, Resilience
 from dfproxy.model.steps import Steps
@@ -80,6 +81,8 @@ class Destination:
         resilience: how it copes with servers that fail or are busy.
         announce: version of the PROXY protocol by which its servers are told whose connection it is; 0: they are not.
         stream: it takes whole connections, not requests, and `match` says nothing; None: requests.
+        check: how its servers are checked; None: they are not.
+        slow_start_s: how long a server that comes takes to its whole share, in seconds; 0: it has it at once.
     """
 
     index: int
@@ -95,6 +98,8 @@ class Destination:
     announce: int = 0
     stream: Stream | None = None
     resilience: Resilience = PLAIN
+    check: Check | None = None
+    slow_start_s: float = 0.0
 
     @property
     def place(self) -> tuple[int, int]:

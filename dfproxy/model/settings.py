@@ -32,6 +32,7 @@ class Limits:
         server_timeout_s: silent server, before or within its answer.
         tunnel_timeout_s: idle upgraded connection.
         queue_timeout_s: waiting for a place at a server.
+        checks_per_s: checks of servers that are begun a second, at most.
         idle_upstreams: kept connections per server and worker.
         idle_upstream_s: how long one is kept.
         relay_buffer_bytes: high water of unsent bytes, each way.
@@ -61,6 +62,7 @@ class Limits:
     server_timeout_s: float = 20.0
     tunnel_timeout_s: float = 3600.0
     queue_timeout_s: float = 30.0
+    checks_per_s: int = 1000
     idle_upstreams: int = 64
     idle_upstream_s: float = 30.0
     relay_buffer_bytes: int = 262144

@@ -135,6 +135,7 @@ def _line(total: Totals, proxy: int, server: int) -> str:
         row["weight"] = str(total.weight)
     if total.active is not None:
         row |= {"act": str(total.active), "bck": "0"}
+    row |= total.checked
     return ",".join(row.get(column, "") for column in COLUMNS) + ",\n"
 
 
@@ -147,8 +148,11 @@ def _word(name: str) -> str:
 
 def status(total: Totals) -> str:
     """
-    HAProxy's word: `OPEN` of a frontend, `UP`, or `DOWN` where a server is left out or a backend has none to use.
+    HAProxy's word: `OPEN` of a frontend, `UP`, or `DOWN` where a server is left out or a backend has none to use;
+    of a server that the operator keeps from requests `DRAIN` or `MAINT`.
     """
+    if total.state:
+        return total.state
     if total.kind == "frontend":
         return "OPEN"
     return "DOWN" if total.up is False else "UP"

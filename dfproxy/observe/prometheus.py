@@ -49,6 +49,7 @@ class Totals:
         active: servers of a backend that may be used; None: not known.
         limit: most sessions at once; None: there is no limit.
         state: HAProxy's word for it; empty: as `up` says.
+        checked: HAProxy's columns about its checks; empty: there are none.
     """
 
     kind: Kind
@@ -61,6 +62,7 @@ class Totals:
     active: int | None = None
     limit: int | None = None
     state: str = ""
+    checked: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,16 @@ _OWN = (
 )
 
 
+_CHECKED = (
+    ("haproxy_server_check_failures_total", "Checks that failed while the server was up.", "chkfail"),
+    ("haproxy_server_downtime_seconds_total", "Seconds that the server was down.", "downtime"),
+    ("haproxy_server_check_duration_milliseconds", "How long its last check took.", "check_duration"),
+)
+"""
+Metrics of servers that are checked.
+"""
+
+
 def escape(value: str) -> str:
     """
     A label value as the text format wants it.
@@ -304,6 +316,9 @@ def exposition(totals: Iterable[Totals], condition: Condition) -> Iterator[str]:
         "Share relative to the other servers.",
         (f"{{{labels}}} {total.weight}" for labels, total in servers if total.weight is not None),
     )
+    for name, text, column in _CHECKED:
+        samples = (f"{{{labels}}} {total.checked[column]}" for labels, total in servers if column in total.checked)
+        yield from _flags(name, text, samples)
     for family in _OWN:
         yield from _family(family, own_labels)
     if condition.only is None:

@@ -10,7 +10,7 @@ Longer than other modules, but one thing: a backend and its servers, each of whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol, cast
 
 from twisted.internet.interfaces import IReactorTime
@@ -20,13 +20,16 @@ from zope.interface import implementer
 from dfproxy.balancing.base import Balancer
 from dfproxy.health.answers import Conduct
 from dfproxy.health.outlier import Record
+from dfproxy.health.status import bound, usable
 from dfproxy.interfaces import IBalancer, IRequest, IServer
+from dfproxy.model.checks import READY, Address, Order
 from dfproxy.model.resilience import CONN_FAILURE
 from dfproxy.model.service import Destination, Service
 from dfproxy.model.snapshot import Membership
 from dfproxy.observe.metrics import Tally
 from dfproxy.upstream.outliers import Outliers
 from dfproxy.upstream.private import Private
+from dfproxy.upstream.standing import Standing
 
 log = Logger()
 
@@ -46,7 +49,11 @@ class LiveServer(Tally):
         name: how statistics call it.
         host: IP address.
         port: port.
-        weight: share, 0 to 256.
+        weight: share of this moment; while a server of the backend starts slowly those of all are multiplied.
+        full_weight: share, 0 to 256.
+        base_weight: share that it has unless the operator says otherwise.
+        standing: what the operator says: `ready`, `drain` or `maint`.
+        down: checks have found it down.
         place: its number, which it keeps as long as it is there.
         elsewhere: exchanges under way at it from other workers.
         record: its connect failures.
@@ -63,12 +70,15 @@ class LiveServer(Tally):
 
     __slots__ = (
         "backend",
+        "base_weight",
         "busiest",
         "busiest_since",
         "closes_early",
         "conduct",
         "connecting",
+        "down",
         "elsewhere",
+        "full_weight",
         "handshaken",
         "host",
         "idle",
@@ -79,6 +89,7 @@ class LiveServer(Tally):
         "present",
         "private",
         "record",
+        "standing",
         "weight",
     )
 
@@ -88,7 +99,9 @@ class LiveServer(Tally):
         self.name = ""
         self.host = host
         self.port = port
-        self.weight = 1
+        self.weight = self.base_weight = self.full_weight = 1
+        self.standing = READY
+        self.down = False
         self.place = 0
         self.elsewhere = 0
         self.record = Record()
@@ -111,6 +124,36 @@ class LiveServer(Tally):
         Itself: whoever copies a balancer (`dfproxy.balancing.preview`) gets the same servers.
         """
         return self
+
+    @property
+    def is_allowed(self) -> bool:
+        """
+        The operator and checks let new requests go there.
+        """
+        return self.standing == READY and not self.down
+
+    @property
+    def word(self) -> str:
+        """
+        HAProxy's for what the operator and checks say; empty: nothing.
+        """
+        if self.standing != READY:
+            return self.standing.upper()
+        return "DOWN" if self.down else ""
+
+    @property
+    def unreachable(self) -> bool:
+        """
+        Connections to it failed, and none has succeeded since.
+        """
+        return self.record.ejected
+
+    @property
+    def suspended(self) -> bool:
+        """
+        It is left out for its answers.
+        """
+        return self.conduct.suspended
 
     def give_up_connecting(self) -> None:
         """
@@ -226,6 +269,7 @@ class LiveBackend:
         released: the balancer's `released`, or None.
         servers: the membership, sorted by address.
         usable: those that may be used now.
+        bound: those that get the requests of clients that are bound to them by a cookie, and no others.
         steps: what its route does to requests and answers; None: nothing.
         tally: what is not counted at a server.
         prefix: put before each request target; b"" but for a fixed route.
@@ -248,10 +292,12 @@ class LiveBackend:
         "_complained",
         "_departed",
         "_epoch",
+        "_standing",
         "_try_connect",
         "announce",
         "ask",
         "balancer",
+        "bound",
         "destination",
         "pick",
         "outliers",
@@ -287,12 +333,14 @@ class LiveBackend:
         self._departed: dict[tuple[str, int], tuple[float, LiveServer]] = {}
         self._epoch = -1
         self._complained = False
+        self._standing = Standing(clock, self._renew)
         self.ask: Callable[[LiveBackend], None] | None = None
         self.outliers = Outliers(self, clock)
         self.withdrawn: Callable[[LiveServer], None] | None = None
         self.places: Places | None = None
         self.servers: tuple[LiveServer, ...] = ()
         self.usable: tuple[LiveServer, ...] = ()
+        self.bound: tuple[LiveServer, ...] = ()
         self.tally = Tally()
         self.prefix = b""
         self.waiting: list[Waiter] = []
@@ -380,14 +428,18 @@ class LiveBackend:
         now = self._clock.seconds()
         before = {(server.host, server.port): server for server in self.servers}
         after: list[LiveServer] = []
+        came: list[LiveServer] = []
         several = len(membership.servers) > 1
         for number, address in enumerate(membership.servers):
             place = (address.host, address.port)
-            server = before.pop(place, None) or self._returned(place, now) or LiveServer(self, *place)
+            server = before.pop(place, None)
+            if server is None:
+                server = self._returned(place, now) or LiveServer(self, *place)
+                came.append(server)
             name = self.service.name
             server.place = number if address.place < 0 else address.place
             server.name = f"{name}_{server.place}" if several else name
-            server.weight = address.weight
+            server.base_weight = address.weight
             server.cell = address.cell
             server.present = True
             after.append(server)
@@ -399,7 +451,9 @@ class LiveBackend:
             self._departed[place] = (now, server)
             if self.withdrawn is not None:
                 self.withdrawn(server)
+        beside_others = bool(self.servers)
         self.servers = tuple(after)
+        self._standing.apply(self.servers, came if beside_others else (), self.destination.slow_start_s)
         self._renew()
         self.wake_all()
         for server in before.values():
@@ -412,13 +466,25 @@ class LiveBackend:
 
     def _renew(self) -> None:
         """
-        Tell the balancer who may be used: those not left out here; if that is nobody, everybody (counted as panic).
+        Tell the balancer who may be used, see `dfproxy.health.status`.
         """
-        weighted = tuple(server for server in self.servers if server.weight > 0)
-        reachable = tuple(server for server in weighted if not server.record.ejected)
-        good = tuple(server for server in reachable if not server.conduct.suspended)
-        self.usable = good or reachable or weighted
+        self.usable, _ = usable(self.servers)
+        self.bound = bound(self.servers)
         self._tell()
+
+    def judged(self, down: Collection[Address], orders: Mapping[Address, Order]) -> None:
+        """
+        What checks and the operator say of its servers from now on.
+
+        Args:
+            down: servers that are down.
+            orders: what the operator says of single servers.
+        """
+        if self._standing.judged(down, orders):
+            back = self._standing.apply(self.servers, (), self.destination.slow_start_s)
+            self._renew()
+            if back:
+                self.wake_all()
 
     def wake_all(self) -> None:
         """
@@ -434,7 +500,7 @@ class LiveBackend:
         been tried, one that is left out here: it may be well again, and nobody else is left.
         """
         left = [server for server in self.usable if server not in tried] or [
-            server for server in self.servers if server.weight > 0 and server not in tried
+            server for server in self.servers if server.weight > 0 and server.is_allowed and server not in tried
         ]
         return min(left, key=lambda server: server.in_flight / server.weight) if left else None
 
@@ -518,7 +584,8 @@ class LiveBackend:
             server.let_go()
             if self.withdrawn is not None:
                 self.withdrawn(server)
-        self.servers = self.usable = ()
+        self.servers = self.usable = self.bound = ()
+        self._standing.stop()
         self._tell()
         self.wake_all()
 

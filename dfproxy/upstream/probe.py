@@ -12,7 +12,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from errno import EINPROGRESS
+from errno import EADDRNOTAVAIL, EAGAIN, EINPROGRESS, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from os import strerror
 from socket import (
     AF_INET,
@@ -48,6 +48,11 @@ Read at once.
 SHOWN_CHARS = 120
 """
 How much of a reason is told.
+"""
+
+OURS = frozenset((EADDRNOTAVAIL, EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM))
+"""
+Errors that say something of us, not of the server: descriptors, ports or memory are used up.
 """
 
 _RESET = pack("ii", 1, 0)
@@ -100,9 +105,9 @@ class Goal:
         ).encode("latin-1", "replace")
 
 
-Done = Callable[[str], None]
+Done = Callable[["str | None"], None]
 """
-Told how a check ended: why it failed; empty: it succeeded.
+Told how a check ended: why it failed; empty: it succeeded; None: it could not be made, which says nothing.
 """
 
 
@@ -144,9 +149,12 @@ class Probe:
                 self._poller.watch(sock.fileno(), self._ready)
                 return
         except OSError as problem:
-            self._end(problem.strerror or str(problem))
-            return
-        self._end(strerror(error))
+            error = problem.errno or 0
+        if error in OURS:
+            self.cancel()
+            self._done(None)
+        else:
+            self._end(strerror(error))
 
     def cancel(self) -> None:
         """

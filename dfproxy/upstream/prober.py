@@ -43,6 +43,11 @@ JUDGE_S = 5.0
 Between two looks at whether the budget is enough, in seconds: services come one after the other.
 """
 
+STALL_S = 0.2
+"""
+So late a turn means that this process stood still, in seconds.
+"""
+
 LATE_S = 1.0
 """
 A check that begins so much too late is counted as late, in seconds.
@@ -61,9 +66,9 @@ class Running(Protocol):
 
 
 T = TypeVar("T")
-Begin = Callable[[T, Callable[[str], None]], Running]
+Begin = Callable[[T, Callable[["str | None"], None]], Running]
 """
-Begins one check; what it is told is why it failed, empty if it did not; perhaps at once.
+Begins one check; what it is told is why it failed, empty if it did not, None if it could not be made; perhaps at once.
 """
 
 
@@ -134,7 +139,8 @@ class Prober(Generic[T]):
         self._subjects = 0
         self._is_stretched = False
         self._judged_at = clock.seconds()
-        self._checks = self._failures = self._late = 0
+        self._checks = self._failures = self._late = self._unmade = 0
+        self._wake_at = 0.0
         self._late_s = 0.0
 
     def add(self, what: T, interval_s: float, timeout_s: float) -> Subject[T]:
@@ -191,7 +197,9 @@ class Prober(Generic[T]):
         self._tokens = min(self._burst, self._tokens + (now - self._tokens_at) * self._per_s)
         self._tokens_at = now
         self._turning = True
-        while self._deadlines and self._deadlines[0][0] <= now:
+        # After we have stood still ourselves answers wait to be read: these come first.
+        stalled = now > self._wake_at + STALL_S
+        while self._deadlines and self._deadlines[0][0] <= now and not stalled:
             at, _, subject = heappop(self._deadlines)
             if not subject.is_over and subject.began + subject.timeout_s <= at:
                 self._ended(subject, subject.began, f"no answer within {subject.timeout_s:g} s")
@@ -220,7 +228,7 @@ class Prober(Generic[T]):
         if not subject.is_over:
             subject.running = running
 
-    def _ended(self, subject: Subject[T], began: float, reason: str) -> None:
+    def _ended(self, subject: Subject[T], began: float, reason: str | None) -> None:
         if subject.is_over or subject.began != began:
             return  # it was late, or it is dropped
         self._over(subject)
@@ -228,7 +236,10 @@ class Prober(Generic[T]):
         self._failures += bool(reason)
         spread = subject.interval_s * JITTER * (self._random.random() - 0.5)
         self._push(subject, max(began + subject.interval_s + spread, now))
-        self._result(subject.what, reason, now - began)
+        if reason is None:
+            self._unmade += 1
+        else:
+            self._result(subject.what, reason, now - began)
         if not self._turning:
             self._arm()
 
@@ -260,6 +271,7 @@ class Prober(Generic[T]):
             if self._wake.getTime() <= now + wait:
                 return
             self._wake.cancel()
+        self._wake_at = now + wait
         self._wake = self._clock.callLater(wait, self._turn)
 
     # --- the budget
@@ -299,6 +311,7 @@ class Prober(Generic[T]):
             gauge("dfproxy_check_under_way", "Checks under way.", self._under_way),
             counter("dfproxy_checks_total", "Checks begun.", self._checks),
             counter("dfproxy_check_failures_total", "Checks that failed.", self._failures),
+            counter("dfproxy_checks_unmade_total", "Checks that could not be made here.", self._unmade),
             gauge("dfproxy_check_budget", "Checks a second that are allowed.", self._per_s),
             gauge("dfproxy_check_demand", "Checks a second that are asked for.", round(self._demand_per_s, 3)),
             gauge("dfproxy_check_stretch", "How many times longer intervals are than asked for.", self.stretch),

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from dfproxy.model.certificate import Certificate
+from dfproxy.model.checks import Order, Orders, Verdicts, with_orders
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Change, Membership, Revision
 from dfproxy.observe.cells import CellDirectory
@@ -40,6 +41,8 @@ class Definitions:
         self.services: dict[str, Service] = {}
         self.certificates: dict[str, Certificate] = {}
         self.memberships: dict[Destination, Membership] = {}
+        self.orders: Orders = {}
+        self.verdicts: dict[Destination, Verdicts] = {}
         self._cells = cells
 
     def equipped(self, change: Change) -> Change:
@@ -86,6 +89,9 @@ class Definitions:
             former = self.services.pop(name, None)
             if former is not None:
                 self._free_destinations(former, None)
+        self.orders = with_orders(
+            {} if change.whole else self.orders, (*change.removed, *change.lifted), change.orders
+        )
         for service in change.services:
             former = self.services.get(service.name)
             self.services[service.name] = service
@@ -121,6 +127,22 @@ class Definitions:
         self.memberships[place] = membership
         return True
 
+    def judged(self, verdicts: Verdicts) -> bool:
+        """
+        Keep which servers are down.
+
+        Returns:
+            Whether it is news: false when its destination is unknown or a newer one is known.
+        """
+        service, place = self.services.get(verdicts.service), (verdicts.service, verdicts.index)
+        former = self.verdicts.get(place)
+        if service is None or all(destination.index != verdicts.index for destination in service.destinations):
+            return False
+        if former is not None and former.epoch >= verdicts.epoch:
+            return False
+        self.verdicts[place] = verdicts
+        return True
+
     def whole(self) -> tuple[Service, ...]:
         """
         All services, for `parts`.
@@ -141,6 +163,7 @@ class Definitions:
                 memberships=tuple(self.memberships[place] for place in places if place in self.memberships),
                 cells=tuple((*place, self._cells.number(place)) for place in places),
             )
+        yield from _orders(tuple(order for of_one in self.orders.values() for order in of_one.values()))
 
     def _free_destinations(self, former: Service, now: Service | None) -> None:
         kept = {d.index for d in now.destinations} if now is not None else set()
@@ -148,6 +171,7 @@ class Definitions:
             if destination.index not in kept:
                 place = (former.name, destination.index)
                 self._cells.free(place)
+                self.verdicts.pop(place, None)
                 membership = self.memberships.pop(place, None)
                 if membership is not None:
                     self._free_servers(membership, None)
@@ -166,6 +190,9 @@ def parts_of(change: Change) -> Iterator[Part]:
     yield from _certificates(change.certificates)
     if change.removed_certificates:
         yield Part(removed_certificates=change.removed_certificates)
+    for start in range(0, len(change.lifted), PART_ITEMS):
+        yield Part(lifted=change.lifted[start : start + PART_ITEMS])
+    yield from _orders(change.orders)
     for start in range(0, len(change.removed), PART_ITEMS):
         yield Part(removed=change.removed[start : start + PART_ITEMS])
     memberships: dict[str, list[Membership]] = {}
@@ -186,6 +213,11 @@ def parts_of(change: Change) -> Iterator[Part]:
 def _certificates(certificates: tuple[Certificate, ...]) -> Iterator[Part]:
     for start in range(0, len(certificates), PART_ITEMS):
         yield Part(certificates=certificates[start : start + PART_ITEMS])
+
+
+def _orders(orders: tuple[Order, ...]) -> Iterator[Part]:
+    for start in range(0, len(orders), PART_ITEMS):
+        yield Part(orders=orders[start : start + PART_ITEMS])
 
 
 def payloads(part: Part, frame_bytes: int) -> Iterator[bytes]:
@@ -225,6 +257,8 @@ def gathered(parts: list[Part], prepare: Prepare) -> Change:
     cells: list[tuple[str, int, int]] = []
     certificates: list[Certificate] = []
     removed_certificates: list[str] = []
+    orders: list[Order] = []
+    lifted: list[str] = []
     for part in parts:
         services += part.services
         removed += part.removed
@@ -232,6 +266,8 @@ def gathered(parts: list[Part], prepare: Prepare) -> Change:
         cells += part.cells
         certificates += part.certificates
         removed_certificates += part.removed_certificates
+        orders += part.orders
+        lifted += part.lifted
     return Change(
         prepare.revision,
         tuple(services),
@@ -241,6 +277,8 @@ def gathered(parts: list[Part], prepare: Prepare) -> Change:
         prepare.whole,
         tuple(certificates),
         tuple(removed_certificates),
+        orders=tuple(orders),
+        lifted=tuple(lifted),
     )
 
 
@@ -256,6 +294,8 @@ def merged(changes: Iterable[Change]) -> Change:
     cells: dict[Destination, int] = {}
     certificates: dict[str, Certificate] = {}
     removed_certificates: dict[str, None] = {}
+    orders: dict[str, Order] = {}
+    lifted: dict[str, None] = {}
     for change in changes:
         revision = change.revision
         if change.whole:
@@ -264,6 +304,13 @@ def merged(changes: Iterable[Change]) -> Change:
             removed.clear()
             certificates.clear()
             removed_certificates.clear()
+            orders.clear()
+            lifted.clear()
+        for name in (*change.removed, *change.lifted):
+            # A service of that name may come again: then the former orders must not hold for it.
+            orders = {key: order for key, order in orders.items() if order.service != name}
+            lifted[name] = None
+        orders.update((order.key, order) for order in change.orders)
         for identity in change.removed_certificates:
             certificates.pop(identity, None)
             removed_certificates[identity] = None
@@ -289,4 +336,6 @@ def merged(changes: Iterable[Change]) -> Change:
         whole,
         tuple(certificates.values()),
         tuple(removed_certificates),
+        orders=tuple(orders.values()),
+        lifted=tuple(lifted),
     )

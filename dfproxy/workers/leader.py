@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from dfproxy.errors import NotReady
 from dfproxy.interfaces import IDataPlane
+from dfproxy.model.checks import Verdicts
 from dfproxy.model.listener import Listener
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Change, Membership, Revision
@@ -252,6 +253,12 @@ class WorkerSet:
         See `IDataPlane`.
         """
         self._rounds.members(membership)
+
+    def verdicts(self, verdicts: Verdicts) -> None:
+        """
+        Tell all workers, now and later, which servers of a destination checks have found down.
+        """
+        self._rounds.verdicts(verdicts)
 
     def query(self, what: str, argument: Any) -> Deferred[list[Any]]:
         """

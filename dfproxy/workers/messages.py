@@ -16,6 +16,7 @@ import msgspec
 from dfproxy import __version__
 from dfproxy.frontend.listeners import Slot
 from dfproxy.model.certificate import Certificate
+from dfproxy.model.checks import Order, Verdicts
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Membership, Revision
@@ -47,6 +48,8 @@ class Part(msgspec.Struct, frozen=True, tag=True):
     cells: tuple[tuple[str, int, int], ...] = ()
     certificates: tuple[Certificate, ...] = ()
     removed_certificates: tuple[str, ...] = ()
+    orders: tuple[Order, ...] = ()
+    lifted: tuple[str, ...] = ()
 
 
 class Prepare(msgspec.Struct, frozen=True, tag=True):
@@ -80,6 +83,14 @@ class Members(msgspec.Struct, frozen=True, tag=True):
     """
 
     membership: Membership
+
+
+class Judged(msgspec.Struct, frozen=True, tag=True):
+    """
+    Which servers of a destination checks have found down. Not answered.
+    """
+
+    verdicts: Verdicts
 
 
 class Query(msgspec.Struct, frozen=True, tag=True):
@@ -194,6 +205,7 @@ Message = (
     | Commit
     | Abort
     | Members
+    | Judged
     | Query
     | Adopt
     | Release

@@ -17,11 +17,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from dfproxy.errors import NotReady, Refused
+from dfproxy.model.checks import Verdicts
 from dfproxy.model.snapshot import Change, Membership, Revision
 from dfproxy.workers.channel import FRAME_BYTES
 from dfproxy.workers.child import LATE_S, Child, State
 from dfproxy.workers.definitions import Definitions, merged, parts_of, payloads
-from dfproxy.workers.messages import Abort, Commit, Members, Message, Part, Prepare, Refusal, encode
+from dfproxy.workers.messages import Abort, Commit, Judged, Members, Message, Part, Prepare, Refusal, encode
 
 log = Logger()
 
@@ -200,6 +201,18 @@ class Rounds:
             elif child.state is State.LOADING:
                 child.missed[place] = counted
 
+    def verdicts(self, verdicts: Verdicts) -> None:
+        """
+        Tell everybody which servers of a destination are down; who is still being told what there is hears it after
+        that.
+        """
+        if not self._known.judged(verdicts):
+            return
+        payload = encode(Judged(verdicts))
+        for child in self._children:
+            if child.state is State.READY or (child.state is State.LOADING and child.told):
+                child.send(payload)
+
     def load(self, child: Child) -> None:
         """
         Tell a new worker all there is, piece by piece so that others are served between.
@@ -337,6 +350,9 @@ class Rounds:
         missed, child.missed = child.missed, {}
         for membership in missed.values():
             child.send(encode(Members(membership)))
+        for verdicts in self._known.verdicts.values():
+            if verdicts.down:
+                child.send(encode(Judged(verdicts)))
 
     def _told(self, child: Child, answers: list[Message]) -> None:
         child.owed -= 1

@@ -47,6 +47,7 @@ from dfproxy.workers.messages import (
     Drain,
     Ejected,
     Fault,
+    Judged,
     Leaving,
     Members,
     Message,
@@ -225,7 +226,7 @@ class Worker:
 
     def _received(self, message: Message, number: int, descriptors: list[int]) -> None:
         try:
-            if isinstance(message, Part | Prepare | Commit | Abort | Members):
+            if isinstance(message, Part | Prepare | Commit | Abort | Members | Judged):
                 self._steps.append((message, number))
                 self._step()
             else:
@@ -255,6 +256,8 @@ class Worker:
                         self._plane.abort(message.revision)
                 case Members():
                     self._plane.members(message.membership)
+                case Judged():
+                    self._plane.verdicts(message.verdicts)
 
     def _obey(self, message: Message, number: int, descriptors: list[int]) -> None:
         match message:

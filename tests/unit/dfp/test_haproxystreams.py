@@ -98,8 +98,8 @@ class TextTests(SynchronousTestCase):
             "    timeout server 8000ms",
             "    timeout tunnel 9000ms",
         )
-        self.assertIn("    server redis_0 192.0.2.1:1 send-proxy-v2", found)
-        self.assertIn("    server redis_1 [2001:db8::1]:2 weight 3 send-proxy-v2", found)
+        self.assertIn("    server redis_0 192.0.2.1:1 send-proxy-v2 check ", found)
+        self.assertIn("    server redis_1 [2001:db8::1]:2 weight 3 send-proxy-v2 check ", found)
         self.check(found)
 
     def test_by_name(self) -> None:

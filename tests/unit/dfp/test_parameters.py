@@ -40,6 +40,8 @@ class TableTests(SynchronousTestCase):
         ours |= {"backendTls", "backendCa", "backendServerName", "backendCertificate", "sendProxy"}
         ours |= {"retries", "retryOn", "retryBudget", "maxConnections", "queueTimeout", "queueLimit"}
         ours |= {"ejectErrors", "ejectShare", "ejectMost"}
+        ours |= {"checkPath", "checkStatus", "checkBody", "checkInterval", "checkTimeout", "checkRise", "checkFall"}
+        ours |= {"slowStart"}
         self.assertEqual({row.name for row in TABLE}, set(DOCUMENTED_BY_DFP) | ours)
 
     def test_no_two_are_one(self) -> None:

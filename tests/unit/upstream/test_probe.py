@@ -4,6 +4,8 @@ One check of one server, with real sockets, and how answers are judged.
 
 from __future__ import annotations
 
+import os
+import resource
 import select
 import socket
 import ssl
@@ -142,6 +144,22 @@ class ProbeTests(ProbeCase):
         self.listening.close()
         self.assertEqual(self.probed(self.goal()), "Connection refused")
         self.assertEqual(self.probed(self.goal(path="/")), "Connection refused")
+
+    def test_not_made(self) -> None:
+        """
+        Without descriptors of our own nothing is found out, and the server is not blamed.
+        """
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        taken = os.dup(0)
+        os.close(taken)
+        told: list[str | None] = []
+        probe = Probe(self.poller, self.goal(), told.append)  # type: ignore[arg-type]  # asked by hand
+        resource.setrlimit(resource.RLIMIT_NOFILE, (taken, hard))
+        try:
+            probe.begin()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        self.assertEqual(told, [None])
 
     def test_get(self) -> None:
         """

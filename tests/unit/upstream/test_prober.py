@@ -21,7 +21,7 @@ class Attempt:
     A check that a test ends.
     """
 
-    def __init__(self, what: str, done: Callable[[str], None]) -> None:
+    def __init__(self, what: str, done: Callable[[str | None], None]) -> None:
         self.what = what
         self.done = done
         self.cancelled = False
@@ -39,7 +39,7 @@ class ProberTests(SynchronousTestCase):
         self.clock = Clock()
         self.results: list[tuple[str, str]] = []
         self.begun: list[tuple[float, str]] = []
-        self.under_way: list[Attempt] = []
+        self.under_way: list[Attempt] = []  # the earliest first
         self.at_once = True
 
     def prober(self, per_s: float = 1000) -> Prober[str]:
@@ -49,7 +49,7 @@ class ProberTests(SynchronousTestCase):
         self.addCleanup(prober.stop)
         return prober
 
-    def begin(self, what: str, done: Callable[[str], None]) -> Attempt:
+    def begin(self, what: str, done: Callable[[str | None], None]) -> Attempt:
         self.begun.append((self.clock.seconds(), what))
         attempt = Attempt(what, done)
         if self.at_once:
@@ -133,6 +133,31 @@ class ProberTests(SynchronousTestCase):
         self.assertTrue(self.under_way[0].cancelled)
         self.under_way[0].done("")
         self.assertEqual(len(self.results), 1)
+
+    def test_not_made(self) -> None:
+        """
+        A check that we could not make says nothing, is counted, and is made the next time.
+        """
+        self.at_once = False
+        prober = self.prober()
+        prober.add("s", 1.0, 0.5)
+        self.run_for(0.3)
+        self.under_way[0].done(None)
+        self.run_for(1.0)
+        self.assertEqual((self.results, len(self.begun)), ([], 2))
+        self.assertEqual(self.values(prober)["dfproxy_checks_unmade_total"], 1)
+
+    def test_stood_still(self) -> None:
+        """
+        When we have stood still ourselves answers that wait to be read count first.
+        """
+        self.at_once = False
+        prober = self.prober()
+        prober.add("s", 1.0, 0.5)
+        self.run_for(0.3)
+        self.clock.callLater(3.0, self.under_way[0].done, "")  # read in the turn after the timers
+        self.clock.advance(3.0)
+        self.assertEqual(self.results, [("s", "")])
 
     def test_longer_than_interval(self) -> None:
         """

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.model.certificate import Certificate
+from dfproxy.model.checks import DRAIN, Order, Verdicts, with_orders
 from dfproxy.model.match import Match
 from dfproxy.model.service import Destination, Service
 from dfproxy.model.snapshot import Change, Membership, Revision, ServerAddress
 from dfproxy.observe.cells import CellDirectory, size
 from dfproxy.workers.channel import FRAME_BYTES
-from dfproxy.workers.definitions import PART_ITEMS, Definitions, merged, parts_of, payloads
-from dfproxy.workers.messages import Part, decode
+from dfproxy.workers.definitions import PART_ITEMS, Definitions, gathered, merged, parts_of, payloads
+from dfproxy.workers.messages import Part, Prepare, decode
 
 
 def service(name: str, *indexes: int, port: int = 80) -> Service:
@@ -205,3 +206,70 @@ class CertificatePartsTests(SynchronousTestCase):
         found = merged(changes)
         self.assertEqual(found.certificates, (certificate("x", "new"), certificate("z")))
         self.assertEqual(found.removed_certificates, ("folder/y",))
+
+
+class OrderTests(DefinitionsTests):
+    """
+    What an operator says, and what checks say.
+    """
+
+    order = Order("a", "h1", 80, DRAIN)
+
+    def told(self) -> tuple[Order, ...]:
+        """
+        What a new worker is told.
+        """
+        parts = list(self.known.parts(self.known.whole()))
+        return gathered(parts, Prepare(Revision(9), True)).orders
+
+    def test_new_workers(self) -> None:
+        """
+        A new worker is told of orders in force, once.
+        """
+        self.commit(Change(Revision(1), tuple(service(f"s{n}") for n in range(PART_ITEMS + 1))))
+        self.commit(Change(Revision(2), (service("a"),), orders=(self.order,)))
+        self.assertEqual(self.told(), (self.order,))
+        self.commit(Change(Revision(3), (service("a", 0, 1),)))
+        self.assertEqual(self.told(), (self.order,), "a new definition leaves them")
+        self.commit(Change(Revision(4), removed=("a",)))
+        self.assertEqual(self.told(), ())
+
+    def test_through_parts(self) -> None:
+        """
+        They travel with a change.
+        """
+        change = Change(Revision(1), orders=tuple(Order("a", f"h{n}", 80, DRAIN) for n in range(300)), lifted=("b",))
+        parts = [decode(payload) for part in parts_of(change) for payload in payloads(part, FRAME_BYTES)]
+        found = gathered([part for part in parts if isinstance(part, Part)], Prepare(Revision(1)))
+        self.assertEqual((found.orders, found.lifted), (change.orders, ("b",)))
+
+    def test_merged(self) -> None:
+        """
+        Who comes late is told the outcome: orders of a service that went and came again do not come back, whoever
+        knew them.
+        """
+        changes = [
+            Change(Revision(1), orders=(self.order,)),
+            Change(Revision(2), removed=("a",)),
+            Change(Revision(3), (service("a"),)),
+        ]
+        one = merged(changes)
+        before = with_orders({}, (), (Order("a", "h9", 80, DRAIN),))
+        self.assertEqual(with_orders(before, (*one.removed, *one.lifted), one.orders), {})
+        again = merged([*changes, Change(Revision(4), orders=(self.order,))])
+        self.assertEqual(
+            with_orders(before, (*again.removed, *again.lifted), again.orders)["a"], {("h1", 80): self.order}
+        )
+
+    def test_verdicts(self) -> None:
+        """
+        The latest verdicts on known destinations are kept, until these go.
+        """
+        self.assertFalse(self.known.judged(Verdicts("a", 0, 1, (("h1", 80),))))
+        self.commit(Change(Revision(1), (service("a"),)))
+        self.assertTrue(self.known.judged(Verdicts("a", 0, 2, (("h1", 80),))))
+        self.assertFalse(self.known.judged(Verdicts("a", 0, 1)))
+        self.assertFalse(self.known.judged(Verdicts("a", 7, 3)))
+        self.assertEqual(self.known.verdicts["a", 0].epoch, 2)
+        self.commit(Change(Revision(2), removed=("a",)))
+        self.assertEqual(self.known.verdicts, {})

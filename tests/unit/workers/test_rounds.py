@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.errors import NotReady, Refused
+from dfproxy.model.checks import Verdicts
 from dfproxy.model.snapshot import Change, Revision
 from dfproxy.observe.cells import CellDirectory, size
 from dfproxy.workers.child import State
@@ -284,3 +285,27 @@ class LoadTests(RoundsCase):
         child.answer()
         self.assertEqual(child.given_up, "out of memory")
         self.assertIs(child.state, State.LOADING)
+
+
+class VerdictTests(RoundsCase):
+    """
+    What checks say.
+    """
+
+    def test_told(self) -> None:
+        """
+        Everybody is told; a new worker after all that it has to know first, and also of what came before it.
+        """
+        self.child()
+        self.committed(1, "a")
+        down = Verdicts("a", 0, 1, (("h", 80),))
+        (one,) = self.children
+        one.heard()
+        self.rounds.verdicts(down)
+        self.assertEqual(one.heard(), ["Judged"])
+        self.rounds.verdicts(down)
+        self.assertEqual(one.heard(), [], "once")
+        new = self.child(State.LOADING)
+        self.rounds.load(new)  # type: ignore[arg-type]  # paper
+        self.clock.advance(0)
+        self.assertEqual(new.heard(), ["Part", "Prepare", "Commit", "Judged"])
