@@ -16,7 +16,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.e2e.backends import ANSWER, Backend, answering
+from tests.e2e.backends import ANSWER, Backend, Script, answering
 from tests.e2e.load import Load
 from tests.e2e.proxy import API, Proxy, ProxyCase, free_port, until
 from tests.e2e.wire import Wire
@@ -72,6 +72,18 @@ class Checked:
                 wire.rest()
                 return
             wire.send(self.health)
+
+
+def _says(words: bytes) -> Script:
+    """
+    A server that says something to whoever connects.
+    """
+
+    def script(wire: Wire, backend: Backend) -> None:
+        wire.send(words)
+        wire.rest()
+
+    return script
 
 
 class HealthCase(ProxyCase):
@@ -348,6 +360,55 @@ class OrderTests(HealthCase):
         self.proxy.remove("go")
         self.proxy.publish("go", *self.servers, path="/go")
         self.assertEqual(self.bodies(), {b"bad", b"good"})
+
+
+class ConnectionTests(HealthCase):
+    """
+    Servers of a TCP port, in a group of two services.
+    """
+
+    def test_group(self) -> None:
+        """
+        They are checked without any traffic as the first service says, and orders hold for them too.
+        """
+        port = free_port()
+        one, other = self.backend(_says(b"one")), self.backend(_says(b"other"))
+        for name, server, words in (("db-a", one, {"checkTcp": "true", **FAST}), ("db-b", other, {})):
+            status, said = self.proxy.call(
+                "reconfigure",
+                serviceName=name,
+                reqMode="tcp",
+                srcPort=str(port),
+                port=str(server.port),
+                endpoints=f"{server.host}:{server.port}",
+                serviceGroup="db",
+                **words,
+            )
+            self.assertEqual(status, 200, said)
+            self.addCleanup(self.proxy.remove, name)
+
+        def rows() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = []
+            for name in ("db-a", "db-b"):
+                found += self.proxy.call("server", serviceName=name)[1]["Servers"]
+            return found
+
+        def asked() -> set[bytes]:
+            answers = set()
+            for _ in range(12):
+                with socket.create_connection(("127.0.0.1", port), 5) as client:
+                    answers.add(client.recv(100))
+            return answers
+
+        until(lambda: all(row["Check"] and row["Check"]["Last"] == "succeeded" for row in rows()), 5)
+        self.assertEqual(asked(), {b"one", b"other"})
+        status, said = self.proxy.call("server", serviceName="db-a", server="db-a", state="maint")
+        self.assertEqual(status, 200, said)
+        self.assertEqual(asked(), {b"other"})
+        self.proxy.call("server", serviceName="db-a", server="db-a", state="ready")
+        other.close()
+        until(lambda: rows()[1]["Check"]["State"] == "down", 5)
+        self.assertEqual(asked(), {b"one"})
 
 
 class DurableTests(SynchronousTestCase):
