@@ -29,9 +29,11 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from dfproxy.api.channel import ApiSite
 from dfproxy.api.config import as_text
 from dfproxy.api.control import Control
 from dfproxy.api.distribute import NoReplicas, Replicas
+from dfproxy.api.guard import Guard, exposed
 from dfproxy.api.root import make_site
 from dfproxy.control.apply import FRONTEND_CELL, LocalDataPlane
 from dfproxy.control.asking import Asking
@@ -47,6 +49,8 @@ from dfproxy.control.revisions import Revisions
 from dfproxy.control.servers import Servers
 from dfproxy.control.statefolder import StateFolder
 from dfproxy.control.strategies import Strategies
+from dfproxy.control.tokens import Tokens, read_tokens
+from dfproxy.descriptors import raised, too_few
 from dfproxy.dfp.reading import Reading
 from dfproxy.dfp.reconfigure import read
 from dfproxy.discovery.addresses import Answer, Verdict
@@ -159,6 +163,10 @@ class ProxyService(TwistedService):
         self._reactor = reactor
         self._strategies = Strategies.load(settings.plugin_dirs)
         check(settings, self._strategies)
+        self._tokens = Tokens(settings.api_token_file)
+        self._tokens.read()
+        self._guard = Guard(settings.api_networks, self._tokens)
+        self._api: ApiSite | None = None
         self.local: LocalDataPlane | None = None
         self.listeners: Listeners | None = None
         self._workers: WorkerSet | None = None
@@ -220,6 +228,7 @@ class ProxyService(TwistedService):
         )
         self.servers = Servers(self.publisher, self.names, self.checks, self._left_out, reactor)
         run: Run = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+        self._run = run
         self._users = UserLists(settings, again, self._read_again, self.publisher, reactor, run)
         self.certificates = Certificates(settings.certs_dir, self.publisher, run)
         self._certifying = CertifyingPublisher(self.publisher, self.certificates)
@@ -235,7 +244,13 @@ class ProxyService(TwistedService):
         self._expiry = Expiry(reactor, self.publisher, time.time)  # noqa: TID251  certificates expire by the calendar
         self._asks = Asking(reactor)
         self._siblings = Siblings(
-            self._other_replicas, self._asks, self._api_port_number, self.publisher, self.certificates, run
+            self._other_replicas,
+            self._asks,
+            self._api_port_number,
+            self.publisher,
+            self.certificates,
+            run,
+            self._tokens.fields,
         )
         self.swarm = SwarmListener(reactor, settings, self._asks, self.names, self._certifying, self._read)
         self._remembered: Remembered | None = None
@@ -276,7 +291,9 @@ class ProxyService(TwistedService):
             _give_up(str(error))
 
     def _listen_api(self) -> None:
-        address, port, site = self.settings.api_address, self.settings.api_port, make_site(self._control)
+        address, port = self.settings.api_address, self.settings.api_port
+        # Half of the descriptors: the rest is for workers, files, and questions of our own.
+        site = self._api = make_site(self._control, self._guard, raised() // 2)
         try:
             self.api_port = self._reactor.listenTCP(port, site, backlog=API_BACKLOG, interface=address)
         except CannotListenError as error:
@@ -357,6 +374,13 @@ class ProxyService(TwistedService):
         if self.api_port is not None:
             host: Any = self.api_port.getHost()
             log.info("control API on {host}:{port}", host=host.host, port=host.port)
+            if exposed(self.settings.api_address, self._guard):
+                log.warn(
+                    "whoever reaches the control API ({host}:{port}) can change all routes: bind it to an address of "
+                    "your own network (--ip), or use --api-allow or --api-token-file; see docs/security.md",
+                    host=host.host,
+                    port=host.port,
+                )
 
     def _read_again(self, parameters: tuple[tuple[str, str], ...], origin: str) -> Service | None:
         try:
@@ -441,6 +465,10 @@ class ProxyService(TwistedService):
         """
         left: tuple[str, ...] = yield self._files.again()
         left += yield self._users.refresh(self._other_users)
+        try:
+            yield self._run(self._tokens.read)
+        except InvalidSettings as error:
+            left += (f"{error}; the tokens of before stay in force",)
         for service in list(self.publisher.snapshot.services.values()):
             for destination in service.destinations:
                 self.names.ask_now(service.name, destination.index)
@@ -465,7 +493,9 @@ class ProxyService(TwistedService):
             quarantined=lambda: self._quarantined,
             listener_fetched=self.swarm.fetched,
             notify=self.swarm.notify,
-            replicas=Replicas(self._reactor, self._other_replicas, self._asks, self._api_port_number),
+            replicas=Replicas(
+                self._reactor, self._other_replicas, self._asks, self._api_port_number, self._tokens.fields
+            ),
             measures=self._measures,
             shadows=self._overlaps.of,
             shadowed=self._overlaps.trial,
@@ -499,6 +529,8 @@ class ProxyService(TwistedService):
         yield from self.swarm.measures()
         yield from self._expiry.measures()
         yield from self.checks.measures()
+        if self._api is not None:
+            yield from self._api.measures()
         if self._workers is not None:
             yield from client_measures(self._workers.totals(CLIENTS))
         elif self.local is not None:
@@ -611,7 +643,9 @@ def check(settings: Settings, strategies: Strategies) -> None:
         InvalidSettings: one is not known.
     """
     make_context(settings.tls, ())
-    problems: list[Problem] = []
+    problems: list[Problem] = [*too_few(raised())]
+    if settings.api_token_file:
+        read_tokens(settings.api_token_file)
     if settings.route_order not in strategies.orders:
         known = ", ".join(sorted(strategies.orders))
         problems.append(Problem("--route-order", settings.route_order, f"is not known; there are: {known}"))

@@ -7,7 +7,6 @@ The same in a worker and, with `--workers 0`, in the one process. What controls 
 from __future__ import annotations
 
 import os
-import resource
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +21,7 @@ from twisted.python.threadpool import ThreadPool
 
 from dfproxy.control.apply import LocalDataPlane
 from dfproxy.control.strategies import Strategies
+from dfproxy.descriptors import raised
 from dfproxy.exchange.passwords import Verifier
 from dfproxy.exchange.steps import Tools
 from dfproxy.exchange.traffic import Traffic
@@ -45,6 +45,12 @@ log = Logger()
 PROTOCOLS = ("h2", "http/1.1")
 """
 What is offered to clients by ALPN, the preferred one first; the first only where HTTP/2 is not switched off.
+"""
+
+CONNECTIONS = 50_000
+"""
+Client connections of a process at most where the operator does not say: a limit of open files can be a thousand
+million, as in some installations of Docker, and then bounds nothing.
 """
 
 PASSWORD_THREADS = 2
@@ -77,7 +83,7 @@ def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> Lo
     if access_log is not None and settings.access_lines.captured:
         lookup = capturing(lookup, settings.access_lines.captured)
     site = Site(ReverseProxyResource(lookup=lookup, traffic=traffic))
-    site.limit = settings.limits.client_connections // max(settings.workers, 1) or _connections()
+    site.limit = _connections(settings)
     if not settings.http2:
         site.http2 = None
     traffic.deadlines.start()
@@ -126,16 +132,18 @@ def _tools(settings: Settings, in_thread: Callable[[Callable[[], bool]], Deferre
     return Tools(Surroundings(environment, gethostname(), os.getpid(), time.time, Random()), Verifier(in_thread))
 
 
-def _connections() -> int:
+def _connections(settings: Settings) -> int:
     """
-    How many client connections this process can have: 90 % of its descriptors, two for each, since each client may
-    need a server. The soft limit is raised to the hard one first.
+    How many client connections this process takes: its share of what the operator allows, but never more than 90 % of
+    its descriptors can carry, two for each, since each client may need a server.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            soft = hard
-        except (OSError, ValueError) as error:
-            log.warn("the limit of open files stays at {soft}: {reason}", soft=soft, reason=str(error))
-    return int(soft * 0.9) // 2
+    possible = int(raised() * 0.9) // 2
+    share = settings.limits.client_connections // max(settings.workers, 1)
+    if share <= possible:
+        return share or min(possible, CONNECTIONS)
+    log.warn(
+        "--max-connections asks for {share} in each worker, and its limit of open files allows {possible}: that counts",
+        share=share,
+        possible=possible,
+    )
+    return possible

@@ -24,6 +24,7 @@ STOREYS = {
     "interfaces": 0,
     "balancing": 1,
     "deadlines": 1,
+    "descriptors": 1,
     "expressions": 1,
     "health": 1,
     "observe": 1,

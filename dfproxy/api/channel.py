@@ -1,14 +1,17 @@
 """
-The API's side of the wire: how long a call may take to arrive and how big it may be.
+The API's side of the wire: who is let in, how many at once, how long a call may take to arrive, how big it may be.
 
 twisted.web alone waits a minute for each further byte, takes bodies of any size, and closes without a word when a
 line is too long. Framing itself is left to it.
 
-Source: RFC 9110 sections 15.5.14 (413), 15.5.9 (408); RFC 6585 section 5 (431); RFC 9112 section 9.6 (closing).
+Source: RFC 9110 sections 11.6.1 (401), 15.5.4 (403), 15.5.9 (408), 15.5.14 (413); RFC 6585
+section 5 (431); RFC 9112 section 9.6 (closing).
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -16,6 +19,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web import resource, server
 from twisted.web.http import HTTPChannel
+
+from dfproxy.api.guard import Guard
+from dfproxy.observe.prometheus import Measure, counter, gauge
 
 HEAD_BYTES = 65536
 """
@@ -32,7 +38,14 @@ CLOSE_TIMEOUT_S = 15.0
 How long a closing connection may take to hand over what was said, in seconds.
 """
 
+CONNECTIONS = 2500
+"""
+Connections at once where nobody says otherwise: as many calls as may run and wait, and some more.
+"""
+
 _REFUSALS = {
+    401: (b"Unauthorized", ""),
+    403: (b"Forbidden", ""),
     408: (b"Request Timeout", "the call did not arrive in time"),
     413: (b"Content Too Large", "the body is longer than {limit} bytes"),
     431: (b"Request Header Fields Too Large", "the head is longer than {limit} bytes"),
@@ -52,10 +65,7 @@ class ApiRequest(_Request):  # type: ignore[misc]  # untyped base, see above
         """
         The call is complete.
         """
-        if path[:7].lower() == b"http://":
-            _, slash, rest = path[7:].partition(b"/")
-            path = b"/" + rest
-        super().requestReceived(command, path, version)
+        super().requestReceived(command, origin_form(path), version)
 
     def handleContentChunk(self, data: bytes) -> None:
         """
@@ -63,6 +73,15 @@ class ApiRequest(_Request):  # type: ignore[misc]  # untyped base, see above
         """
         self.channel.count_body(len(data))
         super().handleContentChunk(data)
+
+
+def origin_form(target: bytes) -> bytes:
+    """
+    Path and query of a target that may be in absolute form.
+    """
+    if target[:7].lower() != b"http://":
+        return target
+    return b"/" + target[7:].partition(b"/")[2]
 
 
 class ApiChannel(_Channel):  # type: ignore[misc]  # untyped base, see above
@@ -81,6 +100,13 @@ class ApiChannel(_Channel):  # type: ignore[misc]  # untyped base, see above
         self._congested = False
         self._body_bytes = 0
         self._closing: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """
+        It is open, and no call is here yet.
+        """
+        self.site.waiting[self] = None
+        super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -116,6 +142,14 @@ class ApiChannel(_Channel):  # type: ignore[misc]  # untyped base, see above
         The head is complete: a body that is announced as too long is refused before it is asked for.
         """
         self._body_bytes = 0
+        guard = self.site.guard
+        if guard is not None:
+            fields = self.requests[-1].requestHeaders.getRawHeaders(b"Authorization", ())
+            denied = guard.denied(origin_form(self._path), getattr(self.transport.getPeer(), "host", ""), fields)
+            if denied is not None:
+                self.site.denied[denied.status] += 1
+                self._refuse(denied.status, denied.message)
+                return
         if self.length is not None and self.length > self.site.body_bytes:
             self._refuse(413)
             return
@@ -135,7 +169,16 @@ class ApiChannel(_Channel):  # type: ignore[misc]  # untyped base, see above
         """
         self._arriving = False
         if not self._refused:
+            self.site.waiting.pop(self, None)
             super().allContentReceived()
+
+    def requestDone(self, request: Any) -> None:
+        """
+        A call is answered; what comes next is waited for.
+        """
+        if self in self.site.open:
+            self.site.waiting[self] = None
+        super().requestDone(request)
 
     def timeoutConnection(self) -> None:
         """
@@ -180,14 +223,19 @@ class ApiChannel(_Channel):  # type: ignore[misc]  # untyped base, see above
         """
         It is closed.
         """
+        self.site.open.discard(self)
+        self.site.waiting.pop(self, None)
         if self._closing is not None:
             self._closing.cancel()
             self._closing = None
         super().connectionLost(reason)
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, status: int, said: str = "") -> None:
         """
         Answer without a request, and read no further.
+
+        Args:
+            said: what the caller is told, where the status alone does not say it.
 
         The write side is closed first: closing a socket with unread bytes would reset it, and the answer be lost.
         """
@@ -195,10 +243,11 @@ class ApiChannel(_Channel):  # type: ignore[misc]  # untyped base, see above
         self.setTimeout(None)
         reason, message = _REFUSALS[status]
         limit = self.site.body_bytes if status == 413 else HEAD_BYTES
-        body = msgspec.json.encode({"Status": "NOK", "Message": message.format(limit=limit)})
+        body = msgspec.json.encode({"Status": "NOK", "Message": said or message.format(limit=limit)})
+        challenge = b'WWW-Authenticate: Bearer realm="dfproxy"\r\n' if status == 401 else b""
         self.transport.writeSequence(
             [
-                b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n" % (status, reason),
+                b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n%s" % (status, reason, challenge),
                 b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body),
                 body,
             ]
@@ -221,15 +270,72 @@ class ApiSite(server.Site):
         root: the tree of verbs.
         clock: for time-outs.
         body_bytes: longest body of a call.
+        guard: who may call; None: everybody.
+        connections: most at once. Above it the one that has been without a complete call for longest makes room; where
+            each has one, the new one is closed without an answer.
+
+    Attributes:
+        open: all connections.
+        waiting: those without a complete call, the one that has been so for longest first.
+        refused: connections that were closed because there were too many.
+        displaced: connections that had to make room.
+        denied: calls that were not let in, by status.
     """
 
     protocol = ApiChannel
     requestFactory = ApiRequest
 
-    def __init__(self, root: resource.Resource, clock: IReactorTime, body_bytes: int) -> None:
+    def __init__(
+        self,
+        root: resource.Resource,
+        clock: IReactorTime,
+        body_bytes: int,
+        guard: Guard | None = None,
+        connections: int = CONNECTIONS,
+    ) -> None:
         self.body_bytes = body_bytes
+        self.guard = guard
+        self.connections = connections
+        self.open: set[ApiChannel] = set()
+        self.waiting: OrderedDict[ApiChannel, None] = OrderedDict()
+        self.refused = self.displaced = 0
+        self.denied = {401: 0, 403: 0}
         super().__init__(  # type: ignore[no-untyped-call]  # Twisted's has no annotations
             root, timeout=CALL_TIMEOUT_S, reactor=clock, parsePOSTFormSubmission=False
+        )
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """
+        The channel of a new connection; None: there are too many.
+        """
+        if len(self.open) >= self.connections:
+            if not self.waiting:
+                self.refused += 1
+                return None
+            oldest, _ = self.waiting.popitem(last=False)
+            self.open.discard(oldest)
+            self.displaced += 1
+            oldest.transport.abortConnection()
+        channel = super().buildProtocol(addr)  # type: ignore[no-untyped-call]  # Twisted's has no annotations
+        self.open.add(channel)
+        return channel
+
+    def measures(self) -> Iterable[Measure]:
+        """
+        For `/metrics`.
+        """
+        yield gauge("dfproxy_api_connections", "Connections to the control API.", len(self.open))
+        yield counter(
+            "dfproxy_api_connections_refused_total", "Closed at once: too many, each with a call.", self.refused
+        )
+        yield counter(
+            "dfproxy_api_connections_displaced_total", "Closed without a call, to make room for others.", self.displaced
+        )
+        yield Measure(
+            "dfproxy_api_calls_denied_total",
+            "counter",
+            "Calls that were not let in: without a right token (401), from elsewhere (403).",
+            tuple((f'{{code="{status}"}}', count) for status, count in self.denied.items()),
         )
 
     def log(self, request: object) -> None:

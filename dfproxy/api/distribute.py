@@ -16,7 +16,7 @@ Source: contract 8.2.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -109,6 +109,7 @@ class Replicas:
         lookup: asks for their addresses, without ours; fails with `NoReplicas`.
         asking: puts the questions.
         port: where the API of every replica listens.
+        fields: header fields that every replica wants of its callers.
     """
 
     def __init__(
@@ -117,7 +118,9 @@ class Replicas:
         lookup: Callable[[], Deferred[tuple[str, ...]]],
         asking: Asking,
         port: Callable[[], int],
+        fields: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        self._fields = fields
         self._clock = clock
         self._lookup = lookup
         self._asking = asking
@@ -229,12 +232,12 @@ class Replicas:
         Returns:
             Each address with its answer, or with why there is none.
         """
-        port = self._port()
+        port, headers = self._port(), {**call.headers, **self._fields()}
         asked: list[Deferred[Said]] = []
         for address in others:
             host = f"[{address}]" if ":" in address else address
             url = f"http://{host}:{port}{call.target}"
-            asked.append(self._asking.ask(call.method, url, REPLICA_S, limit_bytes, call.body, call.headers))
+            asked.append(self._asking.ask(call.method, url, REPLICA_S, limit_bytes, call.body, headers))
         told: list[tuple[bool, Any]] = await DeferredList(asked, consumeErrors=True)
         found: list[tuple[str, Said | str]] = []
         for address, (answered, said) in zip(others, told, strict=True):

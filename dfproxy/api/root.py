@@ -7,7 +7,6 @@ Source: DFP `server.go` (gorilla/mux with strict slash); there is no second vers
 from __future__ import annotations
 
 from twisted.web import resource
-from twisted.web.server import Site
 
 from dfproxy.api.access import CallQueue
 from dfproxy.api.certificates import Cert, Certs
@@ -15,6 +14,7 @@ from dfproxy.api.channel import ApiSite
 from dfproxy.api.config import Config
 from dfproxy.api.control import Control
 from dfproxy.api.explain import Explain
+from dfproxy.api.guard import Guard
 from dfproxy.api.metrics import Metrics, Statistics
 from dfproxy.api.ping import InitialReload, Ping, Ready, Test
 from dfproxy.api.reconfigure import Reconfigure
@@ -40,19 +40,23 @@ Long answers that wait for their turn; a scraper asks each few seconds.
 """
 
 
-def make_site(control: Control) -> Site:
+def make_site(control: Control, guard: Guard | None = None, connections: int = 0) -> ApiSite:
     """
     The factory of the API's port.
 
     Args:
         control: what the API calls.
+        guard: who may call; None: everybody.
+        connections: most at once, if there cannot be as many as the settings allow; 0: there can.
     """
-    return ApiSite(make_root(control), control.clock, control.settings.limits.api_body_bytes)
+    limits = control.settings.limits
+    most = min(limits.api_connections, connections or limits.api_connections)
+    return ApiSite(make_root(control), control.clock, limits.api_body_bytes, guard, most)
 
 
 def make_root(control: Control) -> resource.Resource:
     """
-    The tree alone, for mounting it elsewhere; limits of size and time are the site's.
+    The tree alone, for mounting it elsewhere; limits of size and time, and who may call, are the site's.
     """
     limits = control.settings.limits
     changes = CallQueue(limits.api_calls, limits.api_queue, control.clock)

@@ -19,7 +19,9 @@ from dfproxy.console import importing
 from dfproxy.console.calling import Answer, Unreachable, address, fetch
 from dfproxy.console.importing import CannotRead
 from dfproxy.control.strategies import Strategies
+from dfproxy.control.tokens import Tokens
 from dfproxy.dfp.parameters import BY_LOWER_NAME, BY_NAME
+from dfproxy.errors import InvalidSettings
 from dfproxy.model.settings import Settings
 
 DONE, REFUSED, FAILED = 0, 1, 2
@@ -313,12 +315,24 @@ class _Plain(argparse.RawDescriptionHelpFormatter):
 def _add_api(parser: argparse.ArgumentParser) -> None:
     api = os.environ.get("DFPROXY_API") or DEFAULT_API  # noqa: TID251  a command of people, read once at its start
     parser.add_argument("--api", default=api, metavar="URL", help=f"the control API [{api}]")
+    token = os.environ.get("DFPROXY_API_TOKEN_FILE") or ""  # noqa: TID251  likewise
+    parser.add_argument(
+        "--api-token-file", dest="token_file", default=token, metavar="FILE", help="its first line is the API's token"
+    )
     parser.add_argument("--json", action="store_true", help="print the API's answer")
     parser.add_argument("--timeout", type=float, default=TIMEOUT_S, metavar="SECONDS", help=f"for all [{TIMEOUT_S:g}]")
 
 
 def _ask(options: argparse.Namespace, verb: str, pairs: Iterable[tuple[str, str]] = ()) -> Answer:
-    return fetch(address(options.api, verb, pairs), options.timeout)
+    fields: tuple[str, ...] = ()
+    if options.token_file:
+        try:
+            tokens = Tokens(options.token_file)
+            tokens.read()
+        except InvalidSettings as error:
+            raise WrongCommand(str(error)) from error
+        fields = tuple(f"{name}: {value}" for name, value in tokens.fields().items())
+    return fetch(address(options.api, verb, pairs), options.timeout, headers=fields)
 
 
 def _print(text: str) -> None:

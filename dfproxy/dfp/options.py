@@ -17,7 +17,6 @@ from dfproxy.dfp.steps import MODES, algorithms, media_types
 
 NOT_YET = "accepted, has no effect yet"
 NOT_APPLICABLE = "not applicable: "
-NOT_IN_FORCE = "accepted, NOT IN FORCE yet: nothing is protected by it"
 
 API, PORTS, PROCESS, FILES, ROUTES, NAMES, SERVICES, TIMES, SIZES, TLS, LOGS, ACCESS, SOURCES, OTHER = (
     "Control API",
@@ -114,8 +113,17 @@ OPTIONS: tuple[Option, ...] = (
     Option("ip", "IP", "ADDR", "0.0.0.0", API, "address of the API", kinds.address, "api_address"),  # noqa: S104  DFP's
     Option("port", "PORT", "N", "8080", API, "port of the API", count(0, 65535), "api_port"),
     Option(
-        "api-token-file", "API_TOKEN_FILE", "FILE", "", API, "file with the token that API calls must carry",
-        kinds.optional_path, "api_token_file", later=NOT_IN_FORCE,
+        "api-allow", "API_ALLOW", "NETWORKS", "", API,
+        "networks that may call the API, separated by commas; none: everybody", kinds.networks, "api_networks",
+    ),
+    Option(
+        "api-token-file", "API_TOKEN_FILE", "FILE", "", API,
+        "file with the tokens that API calls must carry, one a line; none: no token", kinds.optional_path,
+        "api_token_file",
+    ),
+    Option(
+        "api-connections", "API_CONNECTIONS", "N", "2500", API, "connections to the API at once", count(10, 1_000_000),
+        "limits.api_connections",
     ),
     Option(
         "api-body", "API_BODY", "BYTES", "1m", API, "largest body of a call: 413", size(1024, 1 << 30),

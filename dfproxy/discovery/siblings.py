@@ -10,7 +10,7 @@ Source: contract 8.3 (DFP `server/cert.go`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import msgspec
@@ -74,6 +74,7 @@ class Siblings:
         publisher: tells what is in force already.
         certificates: where to store them.
         run: for what blocks.
+        fields: header fields that every replica wants of its callers.
 
     Attributes:
         asking_now: siblings are known and asked; not over yet.
@@ -87,7 +88,9 @@ class Siblings:
         publisher: IPublisher,
         certificates: Certificates,
         run: Callable[..., Deferred[Any]],
+        fields: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        self._fields = fields
         self._others = others
         self._asking = asking
         self._port = port
@@ -125,7 +128,10 @@ class Siblings:
         """
         port = self._port()
         asked: list[Deferred[Said]] = [
-            self._asking.ask("GET", f"http://{_host(other)}:{port}{PATH}", ANSWER_S, ANSWER_BYTES) for other in others
+            self._asking.ask(
+                "GET", f"http://{_host(other)}:{port}{PATH}", ANSWER_S, ANSWER_BYTES, headers=self._fields()
+            )
+            for other in others
         ]
         best: list[Entry] = []
         told = yield DeferredList(asked, consumeErrors=True)

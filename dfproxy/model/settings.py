@@ -40,13 +40,14 @@ class Limits:
         trailer_bytes: trailer section.
         interim_answers: 1xx answers in one exchange.
         waiting_exchanges: exchanges per backend and worker that wait for its lone server to come back.
-        client_connections: client connections of all workers together; 0: 90 % of the descriptors.
+        client_connections: client connections of all workers together; 0: what 90 % of the descriptors can carry.
         client_streams: requests at once on one HTTP/2 connection of a client; above: REFUSED_STREAM.
         drain_s: how long requests under way may take when a worker ends.
         tunnel_drain_s: the same for upgraded connections, if it is longer.
         api_body_bytes: body of a call of the API; above: 413.
         api_calls: calls of the API under way at once.
         api_queue: calls that wait beyond them; above: 429.
+        api_connections: connections to the API at once.
         channel_frame_bytes: one message between leader and worker; a service that does not fit is refused.
         channel_outstanding: questions that a worker may owe an answer to.
     """
@@ -77,6 +78,7 @@ class Limits:
     api_body_bytes: int = 1048576
     api_calls: int = 50
     api_queue: int = 2000
+    api_connections: int = 2500
     channel_frame_bytes: int = 16777216
     channel_outstanding: int = 1000
 
@@ -184,6 +186,7 @@ class Settings:
         config_text: file kept with the table as HAProxy text; empty: none.
         docker_url: Docker Engine to watch; empty: none.
         api_token_file: file with the token that API calls must carry; empty: none.
+        api_networks: networks that may call the API; empty: everybody.
         trusted_proxies: networks whose X-Forwarded-For is believed.
         in_swarm: names are asked as `tasks.<name>` whatever the resolver (DFP `MODE=swarm`).
         service_name: name of the proxy's own Swarm service; `tasks.<it>` are its replicas.
@@ -228,6 +231,7 @@ class Settings:
     config_text: str = ""
     docker_url: str = ""
     api_token_file: str = ""
+    api_networks: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     in_swarm: bool = False
     service_name: str = "proxy"

@@ -30,6 +30,11 @@ class Wire(StringTransport):
     """
 
     half_closed = False
+    aborting = False
+
+    def abortConnection(self) -> None:
+        self.aborting = True
+        super().abortConnection()  # type: ignore[no-untyped-call]  # Twisted's has no annotations
 
     def loseWriteConnection(self) -> None:
         self.half_closed = True

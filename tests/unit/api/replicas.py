@@ -25,6 +25,7 @@ class Others:
         addresses: of the other replicas; None: nobody knows.
         answers: of each address; an exception is raised, None waits for `held`.
         asked: `(address, method, target, body, headers)`.
+        wanted: fields that replicas want of their callers.
         lookups: how often addresses were asked for.
         slow: lookups that wait, if it is a list.
     """
@@ -35,6 +36,7 @@ class Others:
         self.asked: list[tuple[str, str, str, bytes, dict[str, str]]] = []
         self.held: list[Deferred[Said]] = []
         self.lookups = 0
+        self.wanted: dict[str, str] = {}
         self.slow: list[Deferred[tuple[str, ...]]] | None = None
 
     def lookup(self) -> Deferred[tuple[str, ...]]:
@@ -74,7 +76,7 @@ def api_with(others: Others, **more: Any) -> Api:
     """
     clock = Clock()
     asking: Any = others
-    replicas = Replicas(clock, others.lookup, asking, lambda: 8080)
+    replicas = Replicas(clock, others.lookup, asking, lambda: 8080, lambda: others.wanted)
     return Api(clock=clock, more={"replicas": replicas, **more})
 
 

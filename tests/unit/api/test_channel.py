@@ -4,6 +4,7 @@ Sizes and times of calls, over a real channel.
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.api.channel import CALL_TIMEOUT_S, CLOSE_TIMEOUT_S, HEAD_BYTES
@@ -224,3 +225,53 @@ class KeepAliveTests(SynchronousTestCase):
 
     def fail_if_asked(self) -> None:
         self.fail("the routes are not needed for JSON")
+
+
+class ManyTests(SynchronousTestCase):
+    """
+    More connections than there may be.
+    """
+
+    def setUp(self) -> None:
+        more = {"notify": lambda: Deferred()}
+        self.api = Api(settings=Settings(limits=Limits(api_connections=10)), more=more)
+        self.site = self.api.site
+
+    def ask(self, connection: Connection) -> None:
+        connection.send(PING)
+        self.assertEqual([said.status for said in connection.answers()], [200])
+
+    def measures(self) -> list[float]:
+        return [measure.samples[0][1] for measure in self.site.measures()][:3]
+
+    def test_oldest_makes_room(self) -> None:
+        """
+        The one that has been without a complete call for longest makes room: one that calls is never in its way.
+        """
+        crowd = [self.api.connect() for _ in range(10)]
+        crowd[1].send(PING[:-2])  # begun, not complete
+        self.ask(crowd[0])
+        newcomer = self.api.connect()
+        self.assertTrue(crowd[1].wire.disconnecting or crowd[1].wire.aborting)
+        self.ask(newcomer)
+        self.assertEqual(self.measures(), [10, 0, 1])
+        crowd[1].lose()
+        others = [self.api.connect() for _ in range(9)]
+        self.assertFalse(newcomer.wire.aborting)
+        for connection in (newcomer, *others):
+            self.ask(connection)
+        self.assertEqual(self.measures(), [10, 0, 10])
+        for connection in (*crowd, newcomer, *others):
+            if not connection.closed:
+                connection.lose()
+        self.assertEqual((self.measures(), len(self.site.waiting)), ([0, 0, 10], 0))
+
+    def test_all_have_calls(self) -> None:
+        """
+        Where each has a call, the newcomer is closed at once, and they go on.
+        """
+        crowd = [self.api.connect() for _ in range(10)]
+        for connection in crowd:
+            connection.send(b"GET /v1/docker-flow-proxy/reload?fromListener=true HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertIs(self.site.buildProtocol(None), None)
+        self.assertEqual(self.measures(), [10, 1, 0])

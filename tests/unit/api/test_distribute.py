@@ -51,6 +51,14 @@ class DistributeTests(SynchronousTestCase):
         self.assertEqual(self.api.call("GET", DEMO.replace("=true", "=false")).status, 200)
         self.assertEqual((len(self.others.asked), self.others.lookups), (before, 1))
 
+    def test_fields(self) -> None:
+        """
+        Replicas get the fields that they want of their callers, and nothing that our own caller has sent of the kind.
+        """
+        self.others.wanted = {"Authorization": "Bearer ours"}
+        self.api.call("GET", DEMO, headers=("Authorization: Bearer theirs", "Cookie: a=b"))
+        self.assertEqual([asked[4] for asked in self.others.asked], [self.others.wanted] * 2)
+
     def test_method_and_form(self) -> None:
         """
         Method and form go along; what the form says of distribution is overruled.

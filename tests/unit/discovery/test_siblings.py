@@ -38,12 +38,16 @@ class Network:
     def __init__(self) -> None:
         self.answers: dict[str, Said | Exception] = {}
         self.asked: list[str] = []
+        self.fields: list[dict[str, str]] = []
 
     def others(self) -> Deferred[tuple[str, ...]]:
         return succeed(tuple(self.answers))
 
-    def ask(self, method: str, url: str, limit_s: float, limit_bytes: int) -> Deferred[Said]:
+    def ask(
+        self, method: str, url: str, limit_s: float, limit_bytes: int, headers: dict[str, str]
+    ) -> Deferred[Said]:
         self.asked.append(url)
+        self.fields.append(headers)
         address = url.removeprefix("http://").partition("]" if "[" in url else ":")[0].strip("[")
         answer = self.answers[address]
         return fail(answer) if isinstance(answer, Exception) else succeed(answer)
@@ -56,7 +60,16 @@ class SiblingsTests(SynchronousTestCase):
         self.network = Network()
         certificates = Certificates(self.folder, self.publisher, maybeDeferred)
         asking: Any = self.network
-        self.siblings = Siblings(self.network.others, asking, lambda: 8080, self.publisher, certificates, maybeDeferred)
+        self.wanted: dict[str, str] = {}
+        self.siblings = Siblings(
+            self.network.others,
+            asking,
+            lambda: 8080,
+            self.publisher,
+            certificates,
+            maybeDeferred,
+            lambda: self.wanted,
+        )
 
     def fetch(self) -> int:
         return int(self.successResultOf(self.siblings.fetch()))
@@ -70,6 +83,15 @@ class SiblingsTests(SynchronousTestCase):
         self.assertEqual(self.fetch(), 2)
         self.assertEqual(sorted(os.listdir(self.folder)), ["a", "b"])
         self.assertIn("http://[fd00::4]:8080/v1/docker-flow-proxy/certs", self.network.asked)
+
+    def test_fields(self) -> None:
+        """
+        Each is asked with the fields that replicas want of their callers.
+        """
+        self.network.answers = {"10.0.0.2": listed(), "10.0.0.3": listed()}
+        self.wanted = {"Authorization": "Bearer x"}
+        self.fetch()
+        self.assertEqual(self.network.fields, [self.wanted] * 2)
 
     def test_nobody(self) -> None:
         """

@@ -1,0 +1,36 @@
+"""
+The limit of open files: raised, and judged.
+"""
+
+from __future__ import annotations
+
+import resource
+from unittest.mock import patch
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dfproxy.descriptors import FEWEST, raised, too_few
+
+
+class DescriptorTests(SynchronousTestCase):
+    def test_raised(self) -> None:
+        """
+        As far as it goes; where it cannot be raised it stays, and that is said.
+        """
+        with patch("resource.getrlimit", lambda which: (1000, 2000)), patch("resource.setrlimit") as asked:
+            self.assertEqual(raised(), 2000)
+        asked.assert_called_once_with(resource.RLIMIT_NOFILE, (2000, 2000))
+        with (
+            patch("resource.getrlimit", lambda which: (1000, 2000)),
+            patch("resource.setrlimit", side_effect=OSError("no")),
+        ):
+            self.assertEqual(raised(), 1000)
+
+    def test_too_few(self) -> None:
+        """
+        One line that names the limit and what raises it.
+        """
+        self.assertEqual(too_few(FEWEST), ())
+        (problem,) = too_few(FEWEST - 1)
+        self.assertEqual(problem.value, str(FEWEST - 1))
+        self.assertIn(f"at least {FEWEST} are needed", problem.reason)
