@@ -17,13 +17,13 @@ import msgspec
 from dfproxy.api.access import Answer, BadCall, CallQueue, Parameters, parameters, write_answer
 from dfproxy.api.control import Control
 from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, Replicas, sent_on, turn
-from dfproxy.api.reconfigure import changed
+from dfproxy.api.reconfigure import SUPERSEDED, changed
 from dfproxy.api.request import Request, Verb
 from dfproxy.api.services import only
 from dfproxy.api.slices import Slices
 from dfproxy.control.servers import Servers, UnknownServer
 from dfproxy.dfp import answers
-from dfproxy.errors import Problem
+from dfproxy.errors import Problem, Superseded
 from dfproxy.model.checks import MAX_WEIGHT, STANDINGS
 from dfproxy.model.service import Service
 from dfproxy.model.snapshot import Revision
@@ -141,17 +141,21 @@ class Server(Verb):
         servers: Servers | None = control.servers
         if servers is None:
             return Answer(503, {"Status": "NOK", "Message": "this proxy does not know its servers"})
+        message = ""
         try:
             addresses = servers.find(name, text)
-            revision: Revision = await changed(
-                servers.order(name, addresses, state or None, _weight(weight), weight.lower() == DEFAULT)
-            )
+            try:
+                revision: Revision = await changed(
+                    servers.order(name, addresses, state or None, _weight(weight), weight.lower() == DEFAULT)
+                )
+            except Superseded:
+                revision, message = control.publisher.snapshot.revision, SUPERSEDED
             servers.find(name, text)  # it may have been withdrawn while this waited
         except UnknownServer as error:
             return Answer(404, {"Status": "NOK", "Message": str(error)})
         service = control.publisher.snapshot.services.get(name)
         rows = [] if service is None else list(servers.rows((service,), text))
-        return Answer(200, answers.plain_short("OK", "", revision) | {"Servers": rows})
+        return Answer(200, answers.plain_short("OK", message, revision) | {"Servers": rows})
 
 
 def _is_given(given: Parameters, name: str) -> bool:

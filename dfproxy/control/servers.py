@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -121,6 +121,7 @@ class Servers:
         self._left_out = left_out
         self._clock = clock
         self._missing: dict[str, float] = {}
+        self._turns: dict[str, DeferredLock] = {}
         self._looking = LoopingCall(self._look)
         self._looking.clock = clock
 
@@ -171,13 +172,27 @@ class Servers:
         self, service: str, addresses: Iterable[Address], standing: str | None, weight: int | None, reset: bool
     ) -> Deferred[Revision]:
         """
-        Have servers treated so; what is not said stays.
+        Have servers treated so; what is not said stays. Orders about one service are carried out one after the other:
+        of two that come at once, a state and a weight, neither undoes the other.
 
         Args:
             standing: `ready`, `drain` or `maint`; None: as it is.
             weight: None: as it is.
             reset: the weight is again the one that they have.
         """
+        turn = self._turns.setdefault(service, DeferredLock())
+        done: Deferred[Revision] = turn.run(self._order, service, tuple(addresses), standing, weight, reset)
+
+        def over(result: Any) -> Any:
+            if not turn.locked and not turn.waiting:
+                self._turns.pop(service, None)
+            return result
+
+        return done.addBoth(over)
+
+    def _order(
+        self, service: str, addresses: tuple[Address, ...], standing: str | None, weight: int | None, reset: bool
+    ) -> Deferred[Revision]:
         present = self._door.snapshot.orders.get(service, {})
         orders = []
         for address in addresses:

@@ -148,6 +148,21 @@ class OrderTests(ServersCase):
         after = self.publisher.snapshot.revision
         self.assertEqual((after.number, after.digest), (before.number + 1, before.digest))
 
+    def test_at_once(self) -> None:
+        """
+        Of a state and a weight that are said at the same moment neither is lost.
+        """
+        self.inner.hold = True
+        first = self.servers.order("s", (A,), DRAIN, None, False)
+        second = self.servers.order("s", (A,), None, 9, False)
+        third = self.servers.order("s", (B,), MAINT, None, False)
+        while self.inner.held:
+            self.inner.held.pop().callback(None)
+        for each in (first, second, third):
+            self.successResultOf(each)
+        self.assertEqual(self.said(), {A: (DRAIN, 9), B: (MAINT, None)})
+        self.assertEqual(self.servers._turns, {})
+
     def test_same_again(self) -> None:
         """
         The same order again is no change.
