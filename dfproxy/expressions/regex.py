@@ -41,6 +41,11 @@ LEAST_TEXT_BYTES = 256
 Texts up to here must always be possible, or the pattern is refused: few paths are longer.
 """
 
+_READS_IN_A_STEP = 16
+"""
+Characters of `[0-9a-f]{32}` and its like that are read in the time of one step that may be taken back.
+"""
+
 _DELIMITERS = "./-:,;&=+@"
 """
 What may delimit the turns of a repetition: never a digit, letter or blank, whatever the case.
@@ -102,13 +107,46 @@ def _longest(tree: list[Any]) -> int:
     anchored = bool(tree) and tree[0] in ((_c.AT, _c.AT_BEGINNING), (_c.AT, _c.AT_BEGINNING_STRING))
     if degree and not anchored:
         degree += 1
-    if not degree:
-        length = MOST_STEPS // factor
-    else:
-        length = int((MOST_STEPS / factor) ** (1 / degree))
-    if length < LEAST_TEXT_BYTES:
+    if _text_bytes(degree, factor) < LEAST_TEXT_BYTES:
         raise InvalidExpression("this regular expression can run away: it has too many repetitions such as .* or x?")
-    return length
+    factor *= max(_reads(tree) // _READS_IN_A_STEP, 1)
+    if factor * LEAST_TEXT_BYTES**degree > 4 * MOST_STEPS:
+        raise InvalidExpression(
+            "this regular expression can run away: it reads the same text too often, as x{200} does"
+        )
+    return max(_text_bytes(degree, factor), LEAST_TEXT_BYTES)
+
+
+def _text_bytes(degree: int, factor: int) -> int:
+    """
+    The longest text that takes at most `MOST_STEPS`.
+    """
+    return int((MOST_STEPS / factor) ** (1 / degree)) if degree else MOST_STEPS // factor
+
+
+def _reads(nodes: Iterable[Any]) -> int:
+    """
+    Characters that one attempt reads at most, whatever it varies: what follows `.*` is read anew at each turn of it.
+    """
+    reads = 0
+    for kind, value in nodes:
+        if kind in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+            high, body = value[1], value[2]
+            turns = 1 if high is _c.MAXREPEAT or high > LEAST_TEXT_BYTES else high
+            reads += turns * (1 if _is_simple(body) else _READS_IN_A_STEP + _reads(body))
+        elif kind is _c.SUBPATTERN:
+            reads += _reads(value[3])
+        elif kind is _c.BRANCH:
+            reads += sum(_reads(branch) for branch in value[1])
+        elif kind in (_c.ASSERT, _c.ASSERT_NOT):
+            reads += 4 * _reads(value[1])
+        elif kind is getattr(_c, "ATOMIC_GROUP", None):
+            reads += _reads(value)
+        elif kind is getattr(_c, "POSSESSIVE_REPEAT", None):
+            reads += _READS_IN_A_STEP + _reads(value[2])
+        else:
+            reads += 1
+    return reads
 
 
 def _never_gives_back(node: Any) -> bool:
@@ -219,6 +257,8 @@ def _cost(nodes: Iterable[Any]) -> tuple[int, int]:
         elif kind is getattr(_c, "POSSESSIVE_REPEAT", None):
             inner_degree, inner_factor = _cost(value[2])
             inner_degree = max(inner_degree, 1)
+        elif kind is _c.GROUPREF:
+            inner_degree = 1  # compares all that the group holds
         elif kind is _c.GROUPREF_EXISTS:
             raise InvalidExpression("conditional groups are not known")
         degree += inner_degree

@@ -58,6 +58,38 @@ class BoundedTests(SynchronousTestCase):
         ):
             self.assertRaises(InvalidExpression, bounded, text)
 
+    def test_read_again_and_again(self) -> None:
+        """
+        References to groups, counted repetitions and what looks ahead read the same text many times: so the text is
+        shorter, or they are refused.
+        """
+        for text in (
+            "(.+)\\1x",
+            "(?i)(.+)\\1x",
+            ".*a{200}b",
+            ".*[0-9a-f]{32}-",
+            "a*[ab]{64}c",
+            "(?:a(?=[ab]{20}){9}){20}c",
+        ):
+            found = bounded(text)
+            begun = time.process_time()
+            found.pattern.search(b"a" * min(found.longest_bytes, 16384))
+            self.assertLess(time.process_time() - begun, 0.5, text)
+        for text in ("^(.*)(.*)\\1\\2x", "(a)(?:\\1{200}){40}[bc]", ".*.*(?:a(?=[ab]{200})){200}c"):
+            self.assertRaises(InvalidExpression, bounded, text)
+
+    def test_counted_ones(self) -> None:
+        """
+        Counted repetitions as people write them are taken, for texts of a usual length.
+        """
+        for text in (
+            "^/v[0-9]{1,3}/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+            ".*/[0-9]+/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+            ".*-[0-9a-f]{32}\\.js",
+            "(['\"]).*?\\1",
+        ):
+            self.assertGreaterEqual(bounded(text).longest_bytes, LEAST_TEXT_BYTES, text)
+
     def test_broken(self) -> None:
         """
         So is what does not parse, is too long, or means something else here.
