@@ -114,9 +114,10 @@ class RedirectBuilder:
     """
 
     def __init__(self, previous: RouteTable, key: Callable[[Route], tuple[object, ...]]) -> None:
-        self._services: dict[str, Service] = {}
+        services: dict[str, Service] = {}
+        self._services = services  # not we: that would be a cycle, and keep the former table with it
         self._builder = TableBuilder(
-            previous, lambda route: key(Route(self._services[route.service.name], route.destination)), CONDITIONS
+            previous, lambda route: key(Route(services[route.service.name], route.destination)), CONDITIONS
         )
 
     def remove(self, name: str) -> None:

@@ -585,8 +585,12 @@ class LiveBackend:
             if self.withdrawn is not None:
                 self.withdrawn(server)
         self.servers = self.usable = self.bound = ()
-        self._standing.stop()
         self._tell()
+        # No cycle stays: in a worker the collector comes by only now and then, and changes are many.
+        self._standing.stop()
+        self._standing = Standing(self._clock, _nothing)
+        self.outliers.retire()
+        self._departed.clear()
         self.wake_all()
 
 
@@ -596,3 +600,9 @@ def _unless_empty(balancer: IBalancer, name: str) -> Callable[..., None] | None:
     """
     method: Callable[..., None] = getattr(balancer, name)
     return None if getattr(method, "__func__", None) is getattr(Balancer, name) else method
+
+
+def _nothing() -> None:
+    """
+    What a retired backend does when weights change.
+    """

@@ -86,11 +86,18 @@ class Outliers:
     __slots__ = ("_budget", "_clock", "_fleet", "policy", "tell")
 
     def __init__(self, fleet: Fleet, clock: IReactorTime) -> None:
-        self._fleet = fleet
+        self._fleet: Fleet = fleet
         self._clock = clock
         self._budget = Budget()
         self.policy = PLAIN
         self.tell: Callable[[Judged, float], None] | None = None
+
+    def retire(self) -> None:
+        """
+        The backend is gone, and is not held here any longer; what was under way there may still end badly.
+        """
+        self._fleet = _Nobody(self._fleet.destination)
+        self.tell = None
 
     def may_repeat(self) -> bool:
         """
@@ -144,3 +151,25 @@ class Outliers:
         server.conduct.resume(self._clock.seconds(), self.policy.eject_errors)
         if server.present:
             self._fleet.changed()
+
+
+class _Nobody:
+    """
+    The fleet of a backend that is gone.
+    """
+
+    servers = usable = ()
+
+    def __init__(self, destination: Destination) -> None:
+        self.destination = destination
+
+    def counted(self) -> int:
+        """
+        None are left.
+        """
+        return 0
+
+    def changed(self) -> None:
+        """
+        Nobody minds.
+        """

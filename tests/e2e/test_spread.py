@@ -4,9 +4,13 @@ How evenly connections are spread over workers, counted at real workers.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import socket
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 from tests.e2e.backends import answering
@@ -37,6 +41,25 @@ def held_by(pid: int) -> set[str]:
         except OSError:
             continue  # closed meanwhile
     return {link[8:-1] for link in links if link.startswith("socket:[")}
+
+
+FOLDER = Path(tempfile.mkdtemp(prefix="dfproxy-plugins-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+(FOLDER / "spinning.py").write_text(
+    """
+from dfproxy.balancing.base import Balancer, Strategy
+
+
+class Spinning(Balancer):
+    def pick(self, request):
+        while b"spin" in request.target:
+            pass
+        return self.servers[0]
+
+
+spinning = Strategy("spinning", "some requests take for ever", Spinning)
+"""
+)
 
 
 class _Spread:
@@ -113,3 +136,30 @@ class FourWorkersTests(ProxyCase):
         8, 32 and 256 connections are shared equally, where we may load a program into the kernel.
         """
         _Spread().look(self)
+
+
+class StuckTests(ProxyCase):
+    """
+    A worker that does nothing else any more.
+    """
+
+    workers = 2
+    options = ("--plugins", str(FOLDER))
+
+    def test_busy_loop(self) -> None:
+        """
+        A worker whose code loops for ever is noticed and replaced; new connections are answered by others meanwhile.
+        """
+        self.proxy.publish("go", self.backend(answering(b"good")), path="/go", balance="spinning")
+        before = set(self.proxy.worker_pids())
+        self.client().send("GET /go/spin HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        began = time.monotonic()
+        self.proxy.wait_for_log("replaced", 10, self._logged)
+        noticed_s = time.monotonic() - began
+        for _ in range(20):
+            self.assertEqual(self.proxy.get("/go").body, b"good")
+        until(lambda: len(before & set(self.proxy.worker_pids())) == 1, 20)
+        killed_s = time.monotonic() - began
+        sys.stdout.write(f"\nnoticed after {noticed_s:.1f} s, ended after {killed_s:.1f} s")
+        self.assertLess(noticed_s, 5)
+        until(lambda: len(self.proxy.worker_pids()) == 2, 10)

@@ -6,6 +6,7 @@ Longer than most, but one thing: everything that may be asked of a data plane.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
@@ -391,6 +392,23 @@ class MembersTests(PlaneCase):
         self.assertEqual(asked, [("a", 1)])
         self.plane.members(members("a", epoch=2))
         made.run(client.finds_nobody())
+        made.finish()
+
+
+    def test_no_garbage(self) -> None:
+        """
+        Changes, and services that go, leave nothing for the collector: in a worker it comes by too rarely.
+        """
+        made = self.made
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for turn in range(20):
+            for name in ("a", "b"):
+                made.apply(service(name, f"/{name}/{turn}"), memberships=[members(name, A, B, epoch=turn)])
+            made.apply(removed=("b",))
+        made.traffic.dirty.clear()
+        self.assertEqual(gc.collect(), 0)
         made.finish()
 
     def test_ejected(self) -> None:
