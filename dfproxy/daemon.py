@@ -49,6 +49,7 @@ from dfproxy.control.revisions import Revisions
 from dfproxy.control.servers import Servers
 from dfproxy.control.statefolder import StateFolder
 from dfproxy.control.strategies import Strategies
+from dfproxy.control.templatefiles import template_text
 from dfproxy.control.tokens import Tokens, read_tokens
 from dfproxy.descriptors import raised, too_few
 from dfproxy.dfp.reading import Reading
@@ -390,8 +391,9 @@ class ProxyService(TwistedService):
         return None if service is None else replace(service, origin=origin)
 
     def _reading(self, pairs: Pairs) -> Reading:
-        known = self._strategies
-        return read(pairs, (), self._users.settings, known.parse_balance, known.check_condition)
+        known, settings = self._strategies, self._users.settings
+        template = partial(template_text, settings=settings)
+        return read(pairs, (), settings, known.parse_balance, known.check_condition, template)
 
     def _read(self, pairs: Pairs) -> Reading:
         reading = self._reading(pairs)

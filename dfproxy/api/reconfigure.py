@@ -10,6 +10,7 @@ Source: contract 2.3 (ODDITY-02, ODDITY-03), 8.2, 8.6, 10.5.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 from twisted.internet.defer import Deferred
@@ -21,6 +22,7 @@ from dfproxy.api.control import Control
 from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, sent_on, turn
 from dfproxy.api.dryrun import MESSAGE, RefusedServices, dry_run
 from dfproxy.api.request import Request
+from dfproxy.control.templatefiles import template_text
 from dfproxy.dfp import answers
 from dfproxy.dfp import reconfigure as dialect
 from dfproxy.dfp.reading import Reading
@@ -95,7 +97,12 @@ class Reconfigure(resource.Resource):
         try:
             known = control.strategies
             reading = dialect.read(
-                given.query, given.form, control.settings, known.parse_balance, known.check_condition
+                given.query,
+                given.form,
+                control.settings,
+                known.parse_balance,
+                known.check_condition,
+                partial(template_text, settings=control.settings),
             )
             if reading.certificate is not None and control.certificates is not None:
                 control.certificates.bring(reading)

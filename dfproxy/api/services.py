@@ -11,6 +11,7 @@ Source: contract 3.8; ours.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from dfproxy.api.reconfigure import SUPERSEDED, changed
 from dfproxy.api.request import Request, Verb
 from dfproxy.api.slices import SLICE_S
 from dfproxy.control.origins import Claims
+from dfproxy.control.templatefiles import template_text
 from dfproxy.dfp import answers
 from dfproxy.dfp import reconfigure as dialect
 from dfproxy.dfp.listed import pairs_of
@@ -174,7 +176,8 @@ class Services(Verb):
         batch.given.add(name)
         try:
             known = control.strategies
-            reading = dialect.read(pairs, (), control.settings, known.parse_balance, known.check_condition)
+            template = partial(template_text, settings=control.settings)
+            reading = dialect.read(pairs, (), control.settings, known.parse_balance, known.check_condition, template)
             if reading.certificate is not None and control.certificates is not None:
                 control.certificates.bring(reading)
         except InvalidService as error:

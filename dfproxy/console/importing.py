@@ -11,12 +11,14 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from dfproxy.console.calling import ANSWER_BYTES, PREFIX, Unreachable, fetch
 from dfproxy.control.strategies import Strategies
+from dfproxy.control.templatefiles import template_text
 from dfproxy.dfp.migration import Found, UnknownShape, judged, services_of
 from dfproxy.errors import InvalidRoute, Problem
 from dfproxy.model.service import Service
@@ -138,7 +140,8 @@ def report_on(content: object, source: str, settings: Settings, strategies: Stra
     by_name: dict[str, Found] = {}
     try:
         for pairs, notes in services_of(content, settings.separator or ","):
-            found = judged(pairs, notes, settings, strategies.parse_balance, strategies.check_condition)
+            known, template = strategies, partial(template_text, settings=settings)
+            found = judged(pairs, notes, settings, known.parse_balance, known.check_condition, template)
             if found.name in by_name:
                 found.notes.append("is listed more than once: the last one counts")
             by_name[found.name] = found

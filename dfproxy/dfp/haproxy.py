@@ -14,14 +14,14 @@ import os.path
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from dfproxy.dfp import checks
-from dfproxy.dfp.haproxyraw import led_to, raw_lines
+from dfproxy.dfp.haproxyraw import front_lines, led_to, raw_lines
 from dfproxy.dfp.haproxysteps import StepsText, trusting
 from dfproxy.dfp.haproxystreams import ANNOUNCED, StreamsText, shared_bind
 from dfproxy.dfp.haproxytext import Names, acl_lines, balance_lines, comment, milliseconds, word
 from dfproxy.dfp.resilience import general_lines, server_words
 from dfproxy.model.certificate import Certificate
 from dfproxy.model.checks import Address, Order
-from dfproxy.model.match import Match
+from dfproxy.model.match import FRONT_LINES, Condition, Match
 from dfproxy.model.pool import Pool, Pools
 from dfproxy.model.service import Route, ServerTls
 from dfproxy.model.settings import Settings, Tls
@@ -76,6 +76,13 @@ def render(
     named: dict[tuple[str, int], str] = {}
     for route in listed:
         named[_key(route)] = backends.take(route.destination.backend_name)
+    written: set[str] = set()
+    for route in listed:
+        if lines := _front_lines(route):
+            if route.service.name not in written:
+                written.add(route.service.name)
+                yield _templated(route, lines, named, stems)
+            continue
         yield _route(route, named[_key(route)], stems)
     if default is not None:
         if _key(default) not in named:
@@ -180,6 +187,30 @@ def _tls(settings: Settings, certificates: Sequence[Certificate]) -> str:
 
 def _version(name: str) -> str:
     return "TLSv1.0" if name == "TLSv1" else name
+
+
+def _front_lines(route: Route) -> tuple[str, ...]:
+    """
+    The lines that decide whether it is taken, if such do.
+    """
+    match route.destination.match.conditions:
+        case (Condition(name, values),) if name == FRONT_LINES:
+            return values[1:]
+    return ()
+
+
+def _templated(route: Route, lines: tuple[str, ...], named: Mapping[tuple[str, int], str], stems: Names) -> str:
+    """
+    All routes of a service that has a template for them; they stand where its first one does.
+    """
+    service = route.service
+    backends = {
+        each.backend_name: named[service.name, each.index]
+        for each in service.destinations
+        if (service.name, each.index) in named
+    }
+    found = front_lines(lines, stems.take(f"template_{service.order_name}"), backends)
+    return "".join(f"    {line}\n" for line in found)
 
 
 def _route(route: Route, backend: str, stems: Names) -> str:

@@ -10,7 +10,7 @@ Source: DFP `proxy/template.go` (`ExtraFrontend`, `BackendExtra`).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from dfproxy.dfp.haproxytext import comment, word
 from dfproxy.dfp.rawtable import Place, row_of
@@ -42,6 +42,30 @@ def raw_lines(lines: Sequence[str], place: Place) -> Iterator[str]:
             yield f"# {comment(shown)}"
         else:
             yield shown
+
+
+def front_lines(lines: Sequence[str], stem: str, backends: Mapping[str, str]) -> Iterator[str]:
+    """
+    The lines by which a template chooses routes. Their tests have names of their own, so that those of two services do
+    not become one.
+
+    Args:
+        lines: `acl` and `use_backend` lines, as accepted (`dfproxy.dfp.templates`).
+        stem: what the names of the tests begin with.
+        backends: by the names that the template has for them, those that they have here.
+    """
+    split = [words for words in (split_words(line, {}) for line in lines) if len(words) > 1]
+    tests = {words[1] for words in split if words[0] == "acl"}
+    for first, name, *rest in split:
+        if first == "acl":
+            yield " ".join(("acl", f"{stem}:{name}", *map(word, rest)))
+            continue
+        found, in_test = [], False
+        for each in rest:
+            plain = each.lstrip("!")
+            in_test = plain == "{" or (in_test and plain != "}")
+            found.append(word(each) if in_test or plain not in tests else f"{each.removesuffix(plain)}{stem}:{plain}")
+        yield " ".join(("use_backend", backends.get(name, name), *found))
 
 
 def led_to(lines: Sequence[str], known: Collection[str]) -> list[str]:

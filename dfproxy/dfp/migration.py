@@ -18,6 +18,7 @@ from typing import Any
 from dfproxy.dfp.given import Given
 from dfproxy.dfp.parameters import BY_LOWER_NAME, DESTINATION_ROWS, MAX_INDEX, SERVICE_ROWS
 from dfproxy.dfp.reconfigure import read
+from dfproxy.dfp.templates import unreadable
 from dfproxy.errors import InvalidService, Problem
 from dfproxy.model.match import Condition
 from dfproxy.model.service import Balance, Service
@@ -215,6 +216,7 @@ def judged(
     settings: Settings,
     parse_balance: Callable[[str], Balance],
     check_condition: Callable[[Condition], object] = bool,
+    read_template: Callable[[str], str] = unreadable,
 ) -> Found:
     """
     What would become of a service if it were published here.
@@ -225,11 +227,12 @@ def judged(
         settings: as this proxy would run with.
         parse_balance: reads a `balance` value.
         check_condition: looks at a `condition`.
+        read_template: the text of a file.
     """
     given = Given(pairs, ())
     found = Found(given.text("serviceName") or "?", notes=list(notes))
     try:
-        reading = read(pairs, (), settings, parse_balance, check_condition)
+        reading = read(pairs, (), settings, parse_balance, check_condition, read_template)
     except InvalidService as error:
         if error.nothing_to_route:
             found.skipped = "nothing to route: no path and no domain (409, which the swarm listener takes as done)"

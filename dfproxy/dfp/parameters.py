@@ -114,13 +114,6 @@ class Parameter:
         return self.key or self.name[0].upper() + self.name[1:]
 
 
-TEMPLATES = (
-    "cannot be read: HAProxy templates are not rendered here; say it with parameters, and single lines with backendExtra"
-)
-"""
-What DFP's templates are answered.
-"""
-
 HTTP = ("http",)
 STREAMS = ("tcp", "sni")
 
@@ -437,9 +430,10 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "templateFePath",
         "service",
         "text",
-        "Refused: HAProxy templates are not rendered here (docs/rawtext.md).",
-        refusal=TEMPLATES,
-        supported=False,
+        "A file with a Go template that makes `acl` and `use_backend` lines: they choose the requests instead of paths "
+        "and domains (docs/rawtext.md). It is read when the service is published.",
+        source="DFP",
+        modes=HTTP,
         last_wins=True,
         example="/templates/frontend.tmpl",
     ),
@@ -447,9 +441,10 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "templateBePath",
         "service",
         "text",
-        "Refused: HAProxy templates are not rendered here (docs/rawtext.md).",
-        refusal=TEMPLATES,
-        supported=False,
+        "A file with a Go template that makes `backend` sections: their `server` lines are the servers, their other "
+        "lines are as in `backendExtra` (docs/rawtext.md). It is read when the service is published.",
+        source="DFP",
+        modes=HTTP,
         last_wins=True,
         example="/templates/backend.tmpl",
     ),

@@ -393,9 +393,47 @@ what the lines have made of the request. Their `http-response` lines change what
 
 ## Templates
 
-`templateFePath` and `templateBePath` are refused: a template is a part of HAProxy's configuration made by Go's template
-language, and neither runs here. What templates were written for is said by parameters (paths, domains, headers, ports,
-`endpoints`) and by single lines in `backendExtra`.
+`templateFePath` and `templateBePath` name files on the proxy (DFP's image has the folders `/templates` and `/cfg/tmpl`
+for them; mount a config or a volume there). Each is read when the service is published, at most 64 KiB; what it says
+then holds until the service is published again, also after a restart. Nothing is read from the folders of secrets and
+certificates, `/proc`, `/sys` and `/dev`. A file that cannot be read, a placeholder or a line that is not understood
+refuses the call with a 400 that names the line; the former definition goes on. A frontend part:
+
+    acl url_{{.ServiceName}} path_beg{{range .ServiceDest}}{{range .ServicePath}} {{.}}{{end}}{{end}}
+    acl is_beta req.cook(beta) -m found
+    use_backend {{.ServiceName}}-beta if url_{{.ServiceName}} is_beta
+    use_backend {{.ServiceName}}-stable if url_{{.ServiceName}}
+
+and a backend part:
+
+    backend {{.ServiceName}}-stable
+        mode http
+        timeout server 30s
+        http-request set-header X-Service {{.ServiceName}}
+        server stable {{.ServiceName}}:{{(index .ServiceDest 0).Port}} check inter 2s
+    backend {{.ServiceName}}-beta
+        server beta {{.ServiceName}}-beta:8080 check inter 2s
+
+Of Go's template language there are: the fields of the service and its destinations, as `config?type=json` calls them
+(passwords are empty), `.`, `$`, variables, `if`/`else if`/`else`, `range`, `with`, `end`, comments, `{{-` and `-}}`,
+and the functions `eq ne lt le gt ge and or not len index`. Values are put in as they are and never run as a template
+again.
+
+The frontend part may have `acl` and `use_backend` lines. Its first line that holds leads; where none does, the request
+goes on to other services. The names of its tests are its own. Conditions can ask everything that header rules can, but
+for `dst`, `rand`, `uuid`, `date`, `env`, `var`. What concerns all services belongs into `EXTRA_FRONTEND`. Without
+a frontend part paths and domains choose, and the backends must be called as `config` calls those of the service;
+without a backend part `use_backend` leads to these. `servicePath` (or `serviceDomain`) and `port` are always needed, as
+in DFP.
+
+The backend part has `backend` sections with `server` lines (`weight`, `check`, `inter`, `rise`, `fall`,
+`ssl verify none`, `send-proxy`, `send-proxy-v2`, `resolvers`, `init-addr`; the same for all servers but for weights) or
+`server-template`, and any line that `backendExtra` may have. Behind one server stand all addresses of its name.
+Certificates of servers are verified by `backendTls=true`, not by words of a line. All backends have one strategy. What
+parameters of the service ask for (users, methods, networks, redirects, header rules) is done as well, before the lines
+of the template; header rules, rewriting and `backendExtra` are left to a backend part that asks for their fields.
+
+Otherwise than in DFP such a service is listed, can be removed, and is explained like any other.
 """
 
 _TITLES: tuple[tuple[Fate, str, str], ...] = (

@@ -149,7 +149,7 @@ def _setting(row: Row, words: list[str], found: RawText, parse_balance: Callable
     """
     rest = words[2:] if " " in row.name else words[1:]
     if row.name.startswith("timeout "):
-        found.times_s[row.name] = _seconds(rest)
+        found.times_s[row.name] = seconds_of(rest)
     elif row.name == "balance":
         try:
             found.balance = parse_balance(" ".join(rest))
@@ -178,7 +178,13 @@ def _is_page(words: list[str], folder: str) -> bool:
     return len(words) == 2 and words[1] == os.path.join(folder, f"{words[0]}.http") and words[0].isdecimal()
 
 
-def _seconds(words: list[str]) -> float:
+def seconds_of(words: list[str]) -> float:
+    """
+    The time that these words are.
+
+    Raises:
+        InvalidExpression: they are none.
+    """
     match = _TIME.fullmatch(words[0]) if len(words) == 1 else None
     if match is None:
         raise InvalidExpression("write a time, such as 30s, 5m or 500ms; a number alone is milliseconds")

@@ -30,9 +30,10 @@ from dfproxy.dfp.resilience import resilience
 from dfproxy.dfp.servertls import announce, server_tls
 from dfproxy.dfp.steps import StepsReader
 from dfproxy.dfp.streams import read_stream
+from dfproxy.dfp.templates import templated, unreadable
 from dfproxy.errors import InvalidBalance, InvalidRoute, InvalidService, Problem
 from dfproxy.expressions.subject import Surroundings
-from dfproxy.model.match import Condition, HostPattern, Match, PathPattern
+from dfproxy.model.match import FRONT_LINES, Condition, HostPattern, Match, PathPattern
 from dfproxy.model.service import HTTPS_INDEX, Balance, Destination, Endpoint, Service
 from dfproxy.model.settings import Settings
 
@@ -84,6 +85,7 @@ def read(
     settings: Settings,
     parse_balance: Callable[[str], Balance],
     check_condition: Callable[[Condition], object] = bool,
+    read_template: Callable[[str], str] = unreadable,
 ) -> Reading:
     """
     Read the parameters of one call.
@@ -94,11 +96,12 @@ def read(
         settings: for the separator and what holds without a parameter.
         parse_balance: reads a `balance` value; raises `InvalidBalance`.
         check_condition: sees that there is such a condition; raises `InvalidRoute`.
+        read_template: the text of a file; raises `dfproxy.dfp.gotemplate.InvalidTemplate`.
 
     Raises:
         InvalidService: with every problem. `nothing_to_route` if there is only neither path nor domain (409).
     """
-    return _Reader(Given(query, form), settings, parse_balance, check_condition).read()
+    return _Reader(Given(query, form), settings, parse_balance, check_condition, read_template).read()
 
 
 class _Reader:
@@ -112,11 +115,13 @@ class _Reader:
         settings: Settings,
         parse_balance: Callable[[str], Balance],
         check_condition: Callable[[Condition], object],
+        read_template: Callable[[str], str],
     ) -> None:
         self.given = given
         self.settings = settings
         self.parse_balance = parse_balance
         self.check_condition = check_condition
+        self.read_template = read_template
         self.separator = settings.separator or ","
         self.problems: dict[Problem, None] = {}  # ordered, each once: a fall-back value is read for each destination
         self.mandatory: dict[Problem, None] = {}  # rows 1, 3 and 4 of DFP's list, and values that are no text
@@ -135,7 +140,8 @@ class _Reader:
         order_name = self.name("aclName") or name
         self.raw = self.raw_text()
         steps = StepsReader(self, name)
-        destinations = self.destinations(name, order_name, steps)
+        self.templated = templated(self, self.destinations(name, order_name, steps), order_name)
+        destinations = self.templated.destinations
         balance = self.balance()
         replicas = self.replicas()
         withdraws = replicas == 0 or self.is_foreign()
@@ -269,8 +275,9 @@ class _Reader:
 
     def balance(self) -> Balance:
         text = self.text("balance")
-        if self.raw.balance is not None:
-            return self.raw.balance
+        written = self.templated.balance or self.raw.balance
+        if written is not None:
+            return written
         if not text:
             return self.settings.balance
         try:
@@ -283,7 +290,7 @@ class _Reader:
         """
         What of the parameters has no effect, and why.
         """
-        found = [f"backendExtra: {note}" for note in self.raw.notes]
+        found = [f"backendExtra: {note}" for note in self.raw.notes] + list(dict.fromkeys(self.templated.notes))
         for row, _, value in self.given:
             # DFP takes these for what they are not, and stacks have them: they are told, not refused.
             if row.kind == "flag" and not is_flag(row, value.text):
@@ -465,7 +472,7 @@ class _Reader:
         conditions = []
         for item in found:
             name, colon, values = item.partition(":")
-            if not _PLUGIN_NAME.fullmatch(name.strip()):
+            if not _PLUGIN_NAME.fullmatch(name.strip()) or name.strip() == FRONT_LINES:
                 self.problem("condition", index, f"{item[:40]!r} is no condition; write name or name:value|value")
                 continue
             condition = Condition(name.strip(), tuple(values.split("|")) if colon else ())

@@ -7,8 +7,10 @@ For `--check-config`; nothing is started.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from dfproxy.control.strategies import Strategies
+from dfproxy.control.templatefiles import template_text
 from dfproxy.dfp.reconfigure import name_of, read
 from dfproxy.discovery.environment import services_of_query
 from dfproxy.errors import InvalidRoute, InvalidService, InvalidSettings
@@ -44,7 +46,9 @@ def _services(settings: Settings, strategies: Strategies) -> Iterator[str]:
             yield f"service {name}: is declared twice; the last one holds"
         names.add(name)
         try:
-            service = read(pairs, (), settings, strategies.parse_balance, strategies.check_condition).service
+            template = partial(template_text, settings=settings)
+            reading = read(pairs, (), settings, strategies.parse_balance, strategies.check_condition, template)
+            service = reading.service
             if service is not None:
                 builder.add(service, [object() for _ in service.destinations])
                 for destination in service.destinations:

@@ -73,6 +73,13 @@ class Condition:
     values: tuple[str, ...] = ()
 
 
+FRONT_LINES = "haproxy-lines"
+"""
+The condition of a route that lines of HAProxy configuration decide (DFP `templateFePath`). Its values: the backend that
+the route is for, then all `acl` and `use_backend` lines, of which the first that holds must lead to that backend.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """

@@ -11,7 +11,11 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from dfproxy.errors import InvalidRoute
+from dfproxy.expressions.directives import read_all
+from dfproxy.expressions.subject import Subject, Surroundings
+from dfproxy.expressions.words import InvalidExpression
 from dfproxy.interfaces import IRequest, IRouteConditionFactory
+from dfproxy.model.match import FRONT_LINES
 from dfproxy.wire.networks import Networks
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -78,5 +82,43 @@ class Method:
         return has_method
 
 
+@implementer(IPlugin, IRouteConditionFactory)
+class FrontLines:
+    """
+    The first `use_backend` line that holds leads here.
+
+    Source: DFP `templateFePath`; HAProxy manual 4.2, `use_backend`.
+    """
+
+    name = FRONT_LINES
+    description = "acl and use_backend lines of a template; only templateFePath makes it"
+
+    def compile(self, values: tuple[str, ...]) -> Callable[[IRequest], bool]:
+        """
+        Args:
+            values: the backend that is meant, then the lines.
+        """
+        if not values:
+            raise InvalidRoute(f"{FRONT_LINES} takes a backend and lines")
+        try:
+            actions = read_all(values[1:], Surroundings()).routes
+        except InvalidExpression as error:
+            raise InvalidRoute(f"{FRONT_LINES}: {error}") from error
+        wanted = values[0].encode()
+        if all(action.name != wanted for action in actions):
+            raise InvalidRoute(f"{FRONT_LINES}: no use_backend line leads to the backend")
+        rules = tuple((action.holds, action.name == wanted) for action in actions)
+
+        def leads_here(request: IRequest) -> bool:
+            subject = Subject(request, "")
+            for holds, is_wanted in rules:
+                if holds is None or holds(subject):
+                    return is_wanted
+            return False
+
+        return leads_here
+
+
 network = Network()
 method = Method()
+front_lines = FrontLines()

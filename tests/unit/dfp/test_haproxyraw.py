@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.dfp.haproxyraw import led_to, raw_lines
+from dfproxy.dfp.haproxyraw import front_lines, led_to, raw_lines
 
 
 class LinesTests(SynchronousTestCase):
@@ -47,6 +47,35 @@ class LinesTests(SynchronousTestCase):
             ("http-response set-header X-Token abc", "http-response set-header X-Token hidden"),
         ):
             self.assertEqual(list(raw_lines((line,), "backend")), [shown])
+
+
+class FrontTests(SynchronousTestCase):
+    """
+    Lines by which templates choose routes.
+    """
+
+    def test_names_of_their_own(self) -> None:
+        """
+        Tests are called after their service, so that those of two services do not become alternatives; what stands
+        within braces and quotes stays as it is.
+        """
+        lines = (
+            "acl a path_beg /x",
+            'acl a hdr(x) "a b"',
+            "use_backend one if a !a { hdr(y) a } or !!a METH_GET !{ path a } a",
+            "use_backend two unless { path a }",
+            "use_backend three",
+        )
+        self.assertEqual(
+            list(front_lines(lines, "t_s", {"one": "one:2", "two": "two"})),
+            [
+                "acl t_s:a path_beg /x",
+                "acl t_s:a hdr(x) a\\ b",
+                "use_backend one:2 if t_s:a !t_s:a { hdr(y) a } or !!t_s:a METH_GET !{ path a } t_s:a",
+                "use_backend two unless { path a }",
+                "use_backend three",
+            ],
+        )
 
 
 class BackendTests(SynchronousTestCase):

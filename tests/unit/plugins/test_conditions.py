@@ -70,3 +70,30 @@ class TestMethod(RouteConditionContract, SynchronousTestCase):
         """
         error = self.assertRaises(InvalidRoute, self.factory.compile, ("get",))
         self.assertIn("write GET instead of get", str(error))
+
+
+class TestFrontLines(RouteConditionContract, SynchronousTestCase):
+    """
+    What lines of a template say.
+    """
+
+    factory = conditions.front_lines
+    values = (
+        "b",
+        "acl api path_beg /api",
+        "acl api hdr(host) -i api.test",
+        "use_backend a if api { method POST }",
+        "use_backend b if api or { src 10.0.0.0/8 }",
+        "use_backend b if { dst_port 81 }",
+    )
+    accepted = (
+        FakeRequest(target=b"/api/x"),
+        FakeRequest(target=b"/x", headers=((b"Host", b"api.test"),)),
+        FakeRequest(target=b"/x", client_host="10.1.2.3"),
+        FakeRequest(target=b"/x", local_port=81, client_host="192.0.2.1"),
+    )
+    rejected = (
+        FakeRequest(target=b"/x", client_host="192.0.2.1"),
+        FakeRequest(method=b"POST", target=b"/api/x"),
+    )
+    invalid = ((), ("b",), ("b", "use_backend a"), ("b", "use_backend b if nothing"), ("b", "acl x"))
