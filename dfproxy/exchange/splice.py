@@ -247,8 +247,9 @@ class Splice:
             self._end("source" if self._reading else "target")
 
     def _end(self, broken: str) -> None:
+        ended = self._ended
         self._finish()
-        self._ended(broken)
+        ended(broken)
 
     def _finish(self) -> None:
         if self._over:
@@ -261,6 +262,16 @@ class Splice:
         os.close(self._from)
         os.close(self._to)
         self._pipes.give(self._ends, empty=not self._in_pipe)
+        # Each of these holds us, or who holds us: the collector would have to find all that this body belonged to.
+        self._reader.forget()
+        self._writer.forget()
+        self._moved = self._blocked = self._ended = _nobody
+
+
+def _nobody(news: object) -> None:
+    """
+    Whoever was told is told no more.
+    """
 
 
 class _End:
@@ -272,6 +283,12 @@ class _End:
         self._number = number
         self._ready = ready
         self._lost = lost
+
+    def forget(self) -> None:
+        """
+        It is over.
+        """
+        self._ready = self._lost = _nothing
 
     def fileno(self) -> int:
         return self._number
@@ -287,3 +304,9 @@ class _End:
 
     def logPrefix(self) -> str:
         return "splice"
+
+
+def _nothing() -> None:
+    """
+    What happens at a descriptor whose body is through.
+    """

@@ -4,6 +4,7 @@ Bodies inside the kernel, over real loopback sockets: exactly as many bytes, wha
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import struct
@@ -130,6 +131,19 @@ class SpliceTests(SocketCase):
         self.assertEqual(self.source.handle.recv(100), b"next head")
         self.assertTrue(self.source.paused)
         self.assertEqual(descriptors(), self.before)
+
+    def test_nothing_stays(self) -> None:
+        """
+        When it is over nothing is left for the collector: neither when all went over, nor when it was cut.
+        """
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.peer_of_source.sendall(b"x" * 100000)
+        self.splice(100000)
+        self.read(100000)
+        self.splice(100).cancel()
+        self.assertEqual(gc.collect(), 0)
 
     def test_as_it_comes(self) -> None:
         """
