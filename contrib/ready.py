@@ -4,8 +4,8 @@ The image's health check: asks the proxy beside it whether it is ready; exit sta
     python -IS contrib/ready.py
 
 Only the `socket` module is loaded, so a check costs a few hundredths of a CPU second. `HEALTHCHECK=false`, a word of
-Docker Flow Proxy, makes it always succeed; `PORT` and `IP` say where the API is. Each is looked for as the proxy does: in
-a secret (`dfp_port`), in the file that `PORT_FILE` names, in the environment.
+Docker Flow Proxy, makes it always succeed; `PORT` and `IP` say where the API is. Each is looked for as the proxy does:
+in a secret (`dfp_port`), in the file that `PORT_FILE` names, in the environment.
 """
 
 from __future__ import annotations

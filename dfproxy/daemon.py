@@ -224,9 +224,7 @@ class ProxyService(TwistedService):
         recognise = self._state.recognise if self._state is not None else None
         self._overlaps = Overlaps(self._strategies.orders[settings.route_order].key, reactor)
         self.revisions = Revisions(time.time)  # noqa: TID251  people read it
-        self.publisher = Publisher(
-            self.data_plane, self.names, reactor, record, waiting, recognise, told=self._told
-        )
+        self.publisher = Publisher(self.data_plane, self.names, reactor, record, waiting, recognise, told=self._told)
         self.servers = Servers(self.publisher, self.names, self.checks, self._left_out, reactor)
         run: Run = partial(deferToThreadPool, reactor, reactor.getThreadPool())
         self._run = run

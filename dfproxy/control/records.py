@@ -392,9 +392,7 @@ class _Reading:
             return None
 
 
-_KINDS: Iterable[str] = frozenset(
-    ("begin", "publish", "withdraw", "hold", "release", "order", "mark")
-)
+_KINDS: Iterable[str] = frozenset(("begin", "publish", "withdraw", "hold", "release", "order", "mark"))
 
 
 def _parsed(raw: bytes) -> Line:

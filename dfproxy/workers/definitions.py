@@ -89,9 +89,7 @@ class Definitions:
             former = self.services.pop(name, None)
             if former is not None:
                 self._free_destinations(former, None)
-        self.orders = with_orders(
-            {} if change.whole else self.orders, (*change.removed, *change.lifted), change.orders
-        )
+        self.orders = with_orders({} if change.whole else self.orders, (*change.removed, *change.lifted), change.orders)
         for service in change.services:
             former = self.services.get(service.name)
             self.services[service.name] = service

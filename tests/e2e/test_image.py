@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -116,13 +117,13 @@ class HealthCheckTests(SynchronousTestCase):
         folder = Path(self.mktemp()).resolve()
         folder.mkdir()
 
-        def ready(server: Answering, port: int) -> None:
+        def ready(name: str, server: Answering, port: int) -> None:
             (folder / name).write_text(f"{port}\n")
             environment = {"SECRETS_DIR": str(folder), "PORT": "1", "PORT_FILE": str(folder / "file")}
             self.assertEqual(self.check(**environment)[0], 0)
 
         for name in ("file", "dfp_port"):
-            self.asked(200, ready)
+            self.asked(200, partial(ready, name))
 
 
 class FileTests(SynchronousTestCase):

@@ -394,7 +394,6 @@ class MembersTests(PlaneCase):
         made.run(client.finds_nobody())
         made.finish()
 
-
     def test_no_garbage(self) -> None:
         """
         Changes, and services that go, leave nothing for the collector: in a worker it comes by too rarely.

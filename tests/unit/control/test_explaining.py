@@ -11,7 +11,6 @@ from dfproxy.model.match import HostPattern, Match, PathPattern
 from dfproxy.model.service import Balance, Destination, Service
 from dfproxy.model.snapshot import Membership, ServerAddress
 from dfproxy.model.steps import Access, HeaderRule, Redirect, Rewrite, Steps, User
-from dfproxy.routing.replay import LISTED
 from tests.dialogue import HOSTS
 from tests.unit.control.test_apply import Plane, PlaneCase, members, service
 

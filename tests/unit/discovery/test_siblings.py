@@ -43,9 +43,7 @@ class Network:
     def others(self) -> Deferred[tuple[str, ...]]:
         return succeed(tuple(self.answers))
 
-    def ask(
-        self, method: str, url: str, limit_s: float, limit_bytes: int, headers: dict[str, str]
-    ) -> Deferred[Said]:
+    def ask(self, method: str, url: str, limit_s: float, limit_bytes: int, headers: dict[str, str]) -> Deferred[Said]:
         self.asked.append(url)
         self.fields.append(headers)
         address = url.removeprefix("http://").partition("]" if "[" in url else ":")[0].strip("[")

@@ -24,7 +24,9 @@ class RefusalTests(SynchronousTestCase):
         The line that is written.
         """
         lines: list[bytes] = []
-        log = AccessLog(AccessLines(style), lambda block: bool(lines.append(block)) or True, lambda: 0.0, lambda *_: "then.%03d")
+        log = AccessLog(
+            AccessLines(style), lambda block: bool(lines.append(block)) or True, lambda: 0.0, lambda *_: "then.%03d"
+        )
         clock = Clock()
         self.traffic = Traffic(clock, clock, Limits(), clock.seconds, log)  # type: ignore[arg-type]  # never connects
         note_refusal(self.traffic, request, CLIENT, status)
