@@ -30,7 +30,6 @@ DEEPEST = 16
 How deep `range`, `if`, `with` and parentheses may be nested.
 """
 
-_ACTION = re.compile(r"\{\{(?:-(?=\s))?(.*?)(?:(?<=\s)-)?\}\}", re.DOTALL)
 _WORD = re.compile(
     r"""\s*(?:(?P<text>"(?:[^"\\\n]|\\.)*"|`[^`]*`)|(?P<number>-?[0-9]{1,18}(?![\w.]))"""
     r"""|(?P<field>(?:\$[A-Za-z_0-9]*)?(?:\.[A-Za-z_][A-Za-z_0-9]*)+|\$[A-Za-z_0-9]*|\.(?![\w]))"""
@@ -171,18 +170,19 @@ def _tokens(template: str) -> Iterator[tuple[int, bool, str]]:
     Pieces in their order: line, whether it is an action, text. `-` at a brace takes blanks and lines away.
     """
     place, line, trims = 0, 1, False
-    for match in _ACTION.finditer(template):
-        before = template[place : match.start()]
-        yield line, False, _trimmed(before, trims, match[0][2:3] == "-" and match[0][3:4].isspace())
+    while (start := template.find("{{", place)) >= 0:
+        before, end = template[place:start], template.find("}}", start)
+        action = template[start + 2 : end]
+        trims_before = action[:1] == "-" and action[1:2].isspace()
+        yield line, False, _trimmed(before, trims, trims_before)
         line += before.count("\n")
-        yield line, True, match[1].strip()
-        trims = match[0].endswith("-}}") and match[0][-4:-3].isspace()
-        line += match[0].count("\n")
-        place = match.end()
-    rest = template[place:]
-    if "{{" in rest:
-        _refuse(line + rest[: rest.index("{{")].count("\n"), "{{ is not closed")
-    yield line, False, _trimmed(rest, trims, False)
+        if end < 0:
+            _refuse(line, "{{ is not closed")
+        trims = action[-1:] == "-" and action[-2:-1].isspace()
+        yield line, True, action[trims_before : len(action) - trims].strip()
+        line += action.count("\n")
+        place = end + 2
+    yield line, False, _trimmed(template[place:], trims, False)
 
 
 def _trimmed(text: str, left: bool, right: bool) -> str:

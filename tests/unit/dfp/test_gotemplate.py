@@ -105,6 +105,8 @@ class ExpandTests(SynchronousTestCase):
         nested = "{{range $.L}}" * 3 + "y" + "{{end}}" * 3
         error = self.assertRaises(InvalidTemplate, expand, nested, many)
         self.assertIn("steps", str(error))
+        error = self.assertRaises(InvalidTemplate, expand, "{{" * 32_000, many)  # minutes, if it were quadratic
+        self.assertIn("is not closed", str(error))
         error = self.assertRaises(InvalidTemplate, expand, "{{range .L}}" + "y" * 200 + "{{end}}", many)
         self.assertIn(f"longer than {LONGEST_CHARS}", str(error))
 
