@@ -9,6 +9,7 @@ import io
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -44,6 +45,44 @@ def values(**counted: int) -> tuple[int, ...]:
 def rows(*totals: Totals) -> list[dict[str, str]]:
     text = "".join(csv(totals))
     return list(reader.DictReader(io.StringIO(text.removeprefix("# "))))
+
+
+class Watched(tuple[int, ...]):
+    """
+    Counters that tell when they are let go of.
+    """
+
+    __slots__ = ()
+    gone = 0
+
+    def __del__(self) -> None:
+        Watched.gone += 1
+
+
+class SliceTests(SynchronousTestCase):
+    """
+    Each step is short, also the one that ends it.
+    """
+
+    def test_let_go_of_in_steps(self) -> None:
+        """
+        What was collected for the page goes line by line: thousands at once would hold everything up.
+        """
+        Watched.gone = 0
+
+        def totals() -> Iterator[Totals]:
+            for number in range(200):
+                yield Totals("backend", f"b{number}", "s", "", Watched(NOTHING))
+                yield Totals("server", f"b{number}", "s", "x", Watched(NOTHING))
+
+        before = most = 0
+        lines = 0
+        for part in csv(totals()):
+            lines += part.count("\n")
+            most, before = max(most, Watched.gone - before), Watched.gone
+        most = max(most, Watched.gone - before)
+        self.assertEqual((lines, Watched.gone), (402, 400))
+        self.assertLessEqual(most, 3)
 
 
 class LineTests(SynchronousTestCase):
