@@ -54,7 +54,7 @@ mutants: $(STAMP)  ## puts deliberate faults into copies of the tree; the tests 
 soak: $(STAMP)  ## load, changes and faults for SOAK_S seconds (600): nothing may grow
 	@$(BIN)/python -m tests.faults.soak $(SOAK_S)
 
-conformance: $(STAMP)  ## asks what a real Docker Flow Proxy was asked, and reports differences
+conformance: $(STAMP)  ## asks what a real Docker Flow Proxy was asked, case by case (`make test` does too)
 	@$(BIN)/python -m tests.conformance
 
 swarm-image: $(STAMP) packages  ## the images, without an image registry, as .cache/swarm/images.tar (root)

@@ -56,6 +56,7 @@ SUITES = (
     Suite("wire", ("tests.wire",), 120),
     Suite("e2e", ("tests.e2e",), 420),
     Suite("faults", ("tests.faults",), 180),
+    Suite("conformance", ("tests.test_conformance",), 420),
     # Last: it looks at what the others did.
     Suite("parts", ("tests.test_parts",), 30),
 )
