@@ -53,6 +53,11 @@ Client connections of a process at most where the operator does not say: a limit
 million, as in some installations of Docker, and then bounds nothing.
 """
 
+DESCRIPTORS_A_PIPE = 64
+"""
+One pipe for as many descriptors: with four for each that is a sixteenth of them; nine tenths are for connections.
+"""
+
 PASSWORD_THREADS = 2
 """
 Threads of a process that verify hashes of passwords, some milliseconds each.
@@ -83,7 +88,9 @@ def make_data_plane(settings: Settings, reactor: Any, cells: Cells | None) -> Lo
     if access_log is not None and settings.access_lines.captured:
         lookup = capturing(lookup, settings.access_lines.captured)
     site = Site(ReverseProxyResource(lookup=lookup, traffic=traffic))
-    site.limit = _connections(settings)
+    descriptors = raised()
+    site.limit = _connections(settings, descriptors)
+    traffic.pipes.most = descriptors // DESCRIPTORS_A_PIPE
     if not settings.http2:
         site.http2 = None
     traffic.deadlines.start()
@@ -132,12 +139,12 @@ def _tools(settings: Settings, in_thread: Callable[[Callable[[], bool]], Deferre
     return Tools(Surroundings(environment, gethostname(), os.getpid(), time.time, Random()), Verifier(in_thread))
 
 
-def _connections(settings: Settings) -> int:
+def _connections(settings: Settings, descriptors: int) -> int:
     """
     How many client connections this process takes: its share of what the operator allows, but never more than 90 % of
     its descriptors can carry, two for each, since each client may need a server.
     """
-    possible = int(raised() * 0.9) // 2
+    possible = int(descriptors * 0.9) // 2
     share = settings.limits.client_connections // max(settings.workers, 1)
     if share <= possible:
         return share or min(possible, CONNECTIONS)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable
+from errno import EMFILE
 from typing import Any
 
 from dfproxy.transport import Stream
@@ -41,24 +42,40 @@ Empty pipes kept for the next body.
 """
 
 
+MOST_PIPES = 256
+"""
+Pipes in use at once where nobody says otherwise. A body on its way holds four descriptors of its own.
+"""
+
+
 class Pipes:
     """
     Pipes, used again and again.
+
+    Attributes:
+        most: in use at once; bodies beyond are copied. Each slow reader of a long body would hold one, and descriptors
+            are needed for connections first.
     """
 
     def __init__(self) -> None:
         self._empty: list[tuple[int, int]] = []
+        self._used = 0
+        self.most = MOST_PIPES
 
     def take(self) -> tuple[int, int]:
         """
         An empty pipe, `(read end, write end)`.
 
         Raises:
-            OSError: there are no more descriptors.
+            OSError: there are no more descriptors, or as many pipes are in use as may be.
         """
+        if self._used >= self.most:
+            raise OSError(EMFILE, "as many pipes are in use as may be")
         if self._empty:
+            self._used += 1
             return self._empty.pop()
         ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._used += 1
         try:
             fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         except OSError:
@@ -69,7 +86,8 @@ class Pipes:
         """
         Return a pipe; one that is not empty is closed.
         """
-        if empty and len(self._empty) < KEPT_PIPES:
+        self._used -= 1
+        if empty and len(self._empty) < min(KEPT_PIPES, self.most):
             self._empty.append(ends)
         else:
             os.close(ends[0])
@@ -80,7 +98,8 @@ class Pipes:
         Close what is kept.
         """
         while self._empty:
-            self.give(self._empty.pop(), empty=False)
+            for end in self._empty.pop():
+                os.close(end)
 
 
 def descriptor(transport: Stream) -> int:

@@ -18,6 +18,11 @@ from dfproxy.frontend.resource import ReverseProxyResource
 
 log = Logger()
 
+COMPLAIN_S = 60.0
+"""
+How often it is logged that there are too many connections, in seconds.
+"""
+
 
 class ProxySite(Site):
     """
@@ -42,6 +47,7 @@ class ProxySite(Site):
         self.traffic: Traffic = resource.traffic
         self.sessions_open: set[Session] = set()
         self.limit = 0
+        self._complained_at: float | None = None
         self.http2: Http2 | None = Http2(self.traffic.limits, self.traffic.clock)
 
     def startFactory(self) -> None:
@@ -94,6 +100,15 @@ class ProxySite(Site):
         """
         self.traffic.frontend.connect_errors += 1
         self.traffic.touch(self.traffic.frontend)
+        now = self.traffic.clock.seconds()
+        if self._complained_at is None or now - self._complained_at >= COMPLAIN_S:
+            self._complained_at = now
+            log.warn(
+                "{limit} client connections are open, as many as may be in this process: further ones are closed "
+                "at once (dfproxy_connections_refused_total); --max-connections and descriptors bound them; "
+                "not logged again for a minute",
+                limit=self.limit,
+            )
 
     def speaks_http2(self, session: Http1Session, data: bytes, asked: Frontend | None = None) -> bool:
         """

@@ -176,6 +176,12 @@ _FRONTEND = (
     _one("haproxy_frontend_bytes_out_total", "counter", "Bytes to clients.", "bytes_out"),
     _by_class("haproxy_frontend_http_responses_total", "Responses by class."),
     _one("haproxy_frontend_http_requests_total", "counter", "Requests.", "requests"),
+    _one(
+        "dfproxy_connections_refused_total",
+        "counter",
+        "Client connections closed at once: there were as many as may be.",
+        "connect_errors",
+    ),
 )
 
 _BACKEND = tuple(

@@ -9,6 +9,7 @@ Source: HAProxy `timeout connect`; DFP `TIMEOUT_CONNECT`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from errno import EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from ssl import SSLCertVerificationError, SSLError
 from typing import Any, Protocol
 
@@ -29,6 +30,12 @@ log = Logger()
 COMPLAIN_S = 60.0
 """
 How often failures of TLS are logged for a destination, in seconds: each request would make one.
+"""
+
+
+OUR_OWN = frozenset((EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL))
+"""
+Errors of connecting that say nothing of the server: it is we who have no descriptor, memory or local port left.
 """
 
 
@@ -104,6 +111,11 @@ class _Attempt(ClientFactory):
         self._waiter.connected(connection)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        if getattr(reason.value, "osError", None) in OUR_OWN:
+            self._server.connecting.remove(self)
+            self._connector.lack(str(reason.value))
+            self._waiter.connect_failed(self._server, False)
+            return
         self._failed(reason.check(ConnectTimeoutError) is not None)
 
     def _failed(self, timed_out: bool) -> None:
@@ -218,6 +230,7 @@ class Connector:
 
     def __init__(self, reactor: IReactorTCP, limits: Limits, deadlines: Deadlines) -> None:
         self._reactor = reactor
+        self._lacked_at: float | None = None
         self.limits = limits
         self.deadlines = deadlines
 
@@ -233,6 +246,19 @@ class Connector:
             _Attempt(self, server, waiter, greeting).begin(self._reactor)
         else:
             _SecureAttempt(self, server, waiter, tls, greeting).begin(self._reactor)
+
+    def lack(self, reason: str) -> None:
+        """
+        We could not even begin to connect.
+        """
+        now = self.deadlines.now
+        if self._lacked_at is None or now - self._lacked_at >= COMPLAIN_S:
+            self._lacked_at = now
+            log.error(
+                "no connection to a server can be opened: {reason}; raise the limit of open files, or lower "
+                "--max-connections or --max-idle-upstreams; not logged again for a minute",
+                reason=reason,
+            )
 
     def try_connect(self, server: LiveServer) -> None:
         """

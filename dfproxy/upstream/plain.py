@@ -27,6 +27,7 @@ from typing import Protocol
 
 from dfproxy.deadlines import Deadlines
 from dfproxy.polling import Poller
+from dfproxy.upstream.connector import OUR_OWN
 from dfproxy.upstream.live import LiveServer
 
 
@@ -88,7 +89,7 @@ class PlainAttempt:
                 self._deadlines.watch(self)
                 return
         except OSError as problem:
-            self._fail(False, problem.strerror or str(problem))
+            self._fail(False, problem.strerror or str(problem), problem.errno in OUR_OWN)
             return
         if error:
             self._fail(False, strerror(error))
@@ -120,11 +121,12 @@ class PlainAttempt:
         server.backend.connected(server)
         self._waiter.connected(connection)
 
-    def _fail(self, timed_out: bool, reason: str) -> None:
+    def _fail(self, timed_out: bool, reason: str, is_ours: bool = False) -> None:
         server = self._server
         self.cancel()
-        server.connect_errors += 1
-        server.backend.connect_failed(server)
+        if not is_ours:  # else it says nothing of the server
+            server.connect_errors += 1
+            server.backend.connect_failed(server)
         self._waiter.connect_failed(server, timed_out, reason)
 
     def cancel(self) -> None:

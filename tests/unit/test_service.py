@@ -24,7 +24,7 @@ from dfproxy.model.match import Match
 from dfproxy.model.service import Destination, Service
 from dfproxy.model.settings import Limits, Settings
 from dfproxy.model.snapshot import Change, Revision
-from dfproxy.service import make_data_plane
+from dfproxy.service import CONNECTIONS, make_data_plane
 from tests.dialogue import CLIENT_HOST, UvWire
 
 
@@ -107,6 +107,18 @@ class AssemblyTests(SynchronousTestCase):
             patch("resource.setrlimit", side_effect=OSError("no")),
         ):
             self.assertEqual(self.make().site.limit, 450)
+
+    def test_more_than_possible(self) -> None:
+        """
+        More than the descriptors carry is not taken however much is asked for, and an endless limit of descriptors is
+        no reason to take any number. A sixteenth of them is for pipes.
+        """
+        with patch("resource.getrlimit", lambda which: (1024, 1024)):
+            plane = self.make(workers=2, limits=Limits(client_connections=100_000))
+        self.assertEqual((plane.site.limit, plane.site.traffic.pipes.most), (460, 16))
+        with patch("resource.getrlimit", lambda which: (1 << 30, 1 << 30)):
+            self.assertEqual(self.make().site.limit, CONNECTIONS)
+            self.assertEqual(self.make(limits=Limits(client_connections=70_000)).site.limit, 70_000)
 
     def test_limits(self) -> None:
         """

@@ -40,6 +40,23 @@ class PipesTests(SynchronousTestCase):
         pipes.give(first, empty=False)
         self.assertEqual(descriptors(), before - 2)
 
+    def test_most(self) -> None:
+        """
+        No more are in use at once than may be; one that is given back, empty or not, makes room.
+        """
+        pipes = Pipes()
+        self.addCleanup(pipes.close)
+        pipes.most = 2
+        taken = [pipes.take(), pipes.take()]
+        self.assertRaises(OSError, pipes.take)
+        pipes.give(taken.pop(), empty=True)
+        taken.append(pipes.take())
+        self.assertRaises(OSError, pipes.take)
+        pipes.give(taken.pop(), empty=False)
+        taken.append(pipes.take())
+        for ends in taken:
+            pipes.give(ends, empty=True)
+
     def test_so_many(self) -> None:
         """
         A limited number is kept, and closed at the end.

@@ -4,6 +4,9 @@ The factory of client connections: how many, and how they end with the process.
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.web.server import Site
 
 from tests.dialogue import (
@@ -60,8 +63,15 @@ class SiteTests(DialogueCase):
         """
         dialogue = Dialogue()
         dialogue.site.limit = 2
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
         dialogue.run(dials(), dials(), client.is_closed(), client.gets_nothing())
         self.assertEqual(dialogue.traffic.frontend.connect_errors, 1)
+        dialogue.site.turn_away()  # said once a minute, not for each
+        (line,) = [formatEvent(event) for event in events if "as many as may be" in str(event.get("log_format"))]
+        self.assertIn("2 client connections are open", line)
+        dialogue.traffic.frontend.connect_errors -= 1
         dialogue.clients.pop()
         dialogue.run(Party("client", 0).resets(), dials(), *asks, *answers)
         dialogue.finish()

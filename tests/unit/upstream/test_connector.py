@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import replace
+from errno import EADDRNOTAVAIL, EMFILE, ENFILE
 from typing import Any
 
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.error import ConnectBindError, ConnectionRefusedError
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -106,6 +107,24 @@ class ConnectorTests(SynchronousTestCase):
         (connection,) = self.waiter.told
         self.assertIs(connection.state, State.IDLE)
         self.assertEqual((self.server.idle, self.server.connections, self.server.connect_errors), ([], 1, 0))
+
+    def test_not_its_fault(self) -> None:
+        """
+        When it is we who have nothing left to connect with, the server is not blamed, who waits is told, and it is
+        logged once a minute.
+        """
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        for number in (EMFILE, ENFILE, EADDRNOTAVAIL):
+            self.ask("ignore")
+            (attempt,) = self.server.connecting
+            attempt.clientConnectionFailed(None, Failure(ConnectBindError(number, "none left")))
+            self.assertEqual(self.waiter.told.pop(), (self.server, False))
+            self.assertEqual(self.server.connecting, [])
+        self.assertEqual((self.server.connect_errors, self.server.record.failures), (0, 0))
+        (line,) = [formatEvent(event) for event in events if "can be opened" in str(event.get("log_format"))]
+        self.assertIn("raise the limit of open files", line)
 
     def test_refused(self) -> None:
         """

@@ -5,7 +5,9 @@ Connecting a socket, over loopback.
 from __future__ import annotations
 
 import socket
+from errno import EMFILE
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -94,6 +96,16 @@ class AttemptTests(SynchronousTestCase):
             attempt.begin()
             self.reactor.until(lambda: not server.connecting)
         self.assertTrue(server.record.ejected)
+
+    def test_not_its_fault(self) -> None:
+        """
+        Without a descriptor to connect with it fails at once, and the server is not blamed.
+        """
+        with patch("dfproxy.upstream.plain.socket", side_effect=OSError(EMFILE, "Too many open files")):
+            self.attempt("127.0.0.1", 9)
+        self.assertEqual(self.failed, [(False, "Too many open files")])
+        server = self.backend.servers[0]
+        self.assertEqual((server.connect_errors, server.record.failures, server.connecting), (0, 0, []))
 
     def test_silent(self) -> None:
         """
