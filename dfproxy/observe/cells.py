@@ -21,7 +21,7 @@ REQUESTS = FIELDS.index("requests")
 CONNECTIONS = FIELDS.index("connections")
 
 _WAITING = FIELDS.index("waiting")
-_PEAK, _WAITING_PEAK, _RATE, _RATE_PEAK = SAMPLED
+_PEAK, _WAITING_PEAK, _RATE, _RATE_PEAK, _REQUEST_RATE, _REQUEST_RATE_PEAK = SAMPLED
 
 WORDS = len(FIELDS)
 """
@@ -197,7 +197,7 @@ class CellDirectory:
         self._keys: dict[int, Key] = {}
         self._requests: dict[int, list[int]] = {}
         self._looked_at = now()
-        self._clients = 0
+        self._clients = self._asked = 0
         self._rated: set[int] = set()
         self._resting: dict[Key, tuple[float, int]] = {}
         self._free: deque[int] = deque()
@@ -277,9 +277,13 @@ class CellDirectory:
         """
         now_s = self._now()
         past_s, self._looked_at = max(now_s - self._looked_at, 0.001), now_s
-        clients = self.totals(FRONTEND)[CONNECTIONS]
+        counted_in_front = self.totals(FRONTEND)
+        clients, asked = counted_in_front[CONNECTIONS], counted_in_front[REQUESTS]
         self._sample(FRONTEND, max(clients - self._clients, 0) / past_s)
-        self._clients = clients
+        at = FRONTEND * WORDS
+        self._words[at + _REQUEST_RATE] = rated = round(max(asked - self._asked, 0) / past_s)
+        self._words[at + _REQUEST_RATE_PEAK] = max(self._words[at + _REQUEST_RATE_PEAK], rated)
+        self._clients, self._asked = clients, asked
         still, self._rated = self._rated, set()
         for first in range(FRONTEND + 1, self._next, TRAFFIC_CELLS):
             end = min(first + TRAFFIC_CELLS, self._next)

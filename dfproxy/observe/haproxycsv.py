@@ -46,6 +46,8 @@ _OF_FRONTENDS = {
     **_COUNTED,
     "stot": "connections",
     "ereq": "request_errors",
+    "req_rate": "request_rate",
+    "req_rate_max": "request_rate_peak",
     "conn_rate": "rate",
     "conn_rate_max": "rate_peak",
     "conn_tot": "connections",

@@ -36,6 +36,8 @@ FIELDS = (
     "waiting_peak",
     "rate",
     "rate_peak",
+    "request_rate",
+    "request_rate_peak",
 )
 """
 What one tally counts, in the order of a cell. Those of `GAUGES` rise and fall, and those of `SAMPLED` are not counted
@@ -52,9 +54,10 @@ GAUGES = tuple(map(FIELDS.index, ("in_flight", "waiting", "ejected")))
 Places of what rises and falls: exchanges under way, exchanges that wait for a server, and 1 while a server is left out.
 """
 
-SAMPLED = tuple(map(FIELDS.index, ("peak", "waiting_peak", "rate", "rate_peak")))
+SAMPLED = tuple(map(FIELDS.index, ("peak", "waiting_peak", "rate", "rate_peak", "request_rate", "request_rate_peak")))
 """
-Places of: most under way at once, most waiting at once, requests of the last second, most of them in a second.
+Places of: most under way at once, most waiting at once, requests of the last second, most of them in a second; of the
+frontend these are connections, and its requests are the last two, which others do not have.
 """
 
 _STAYS = frozenset((*GAUGES, *SAMPLED))
@@ -105,6 +108,8 @@ class Tally:
     waiting_peak: int
     rate: int
     rate_peak: int
+    request_rate: int
+    request_rate_peak: int
 
     def __init__(self, cell: int = 0) -> None:
         for name in FIELDS:
@@ -155,11 +160,12 @@ class Sampling:
     Rates and highest numbers of a process that is alone; where there are several, who sums them up does it.
 
     Args:
-        frontend: of it client connections are counted, of all others requests.
+        frontend: of it client connections and requests are counted, of all others requests.
     """
 
     def __init__(self, frontend: Tally) -> None:
         self._frontend = frontend
+        self._requests = 0  # of the frontend, when last looked at
         self._since = 0.0
         self._moving: set[Tally] = set()
 
@@ -179,9 +185,14 @@ class Sampling:
             return
         self._since = now
         for tally in list(self._moving):
-            count = tally.connections if tally is self._frontend else tally.requests
-            if count == tally.sampled:
+            is_frontend = tally is self._frontend
+            count = tally.connections if is_frontend else tally.requests
+            if count == tally.sampled and not (is_frontend and tally.requests != self._requests):
                 self._moving.discard(tally)
+            if is_frontend:
+                tally.request_rate = round((tally.requests - self._requests) / past_s)
+                tally.request_rate_peak = max(tally.request_rate_peak, tally.request_rate)
+                self._requests = tally.requests
             tally.rate = round((count - tally.sampled) / past_s)
             tally.rate_peak = max(tally.rate_peak, tally.rate)
             tally.sampled = count

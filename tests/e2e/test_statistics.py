@@ -99,6 +99,12 @@ class SharedTests(ProxyCase):
             return found
 
         until(lambda: counts() == {"20"}, what=lambda: str(counts()))
+
+        def most_requests() -> int:
+            rows = rows_of(self.curl("/admin?stats;csv", "-u", "me:pass-word")[1])
+            return int(rows["services", "FRONTEND"]["req_rate_max"])
+
+        until(lambda: most_requests() > 0)
         self.proxy.publish("b", server, path="/b", reqPathSearch="x", reqPathReplace="y")
         os.kill(self.proxy.worker_pids()[0], signal.SIGKILL)
         until(lambda: counts() == {"20"}, what=lambda: str(counts()))

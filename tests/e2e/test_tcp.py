@@ -4,6 +4,7 @@ TCP mode for real: ports that come and go, servers that fail, ends and starts.
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
 import socket
@@ -302,6 +303,39 @@ class LifeTests(StreamCase):
             )[0]
             self.assertRegex(line, wanted)
             proxy.end()
+
+    def test_own_form_and_statistics(self) -> None:
+        """
+        `DEBUG_TCP_FORMAT` is the form of lines about connections, and the statistics count them like requests.
+        """
+        proxy = self.own(
+            *("--debug", "true", "--debug-tcp-format", "told %ci %b/%s %B %ts"),
+            *("--stats-user", "none", "--stats-pass", "none"),
+        )
+        port = free_port()
+        self.stream("s", port, self.server)
+        for _ in range(3):
+            self.assertEqual(shouted(port), self.server.port)
+        name = f"s-be{self.server.port}_0"
+        lines = until(
+            lambda: found if len(found := [each for each in proxy.log().splitlines() if "told " in each]) == 3 else None
+        )
+        self.assertRegex(lines[0], rf"told 127\.0\.0\.1 {name}/s \d+ ")
+
+        def counted() -> dict[str, dict[str, str]] | None:
+            with self.client() as client:
+                client.send("GET /admin?stats;csv HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                text = client.final().body.decode()
+            rows = {
+                row["svname"]: row
+                for row in csv.DictReader(text.removeprefix("# ").splitlines())
+                if row["pxname"] == name
+            }
+            return rows if rows.get("BACKEND", {}).get("stot") == "3" else None
+
+        rows = until(counted)
+        self.assertEqual((rows["s"]["stot"], rows["s"]["scur"], rows["s"]["status"]), ("3", "0", "UP"))
+        self.assertGreater(int(rows["BACKEND"]["bout"]), 0)
 
     def test_killed_worker(self) -> None:
         """

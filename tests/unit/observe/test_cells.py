@@ -235,6 +235,25 @@ class TrafficTests(CellsCase):
         two.write(own, values(1))
         self.assertEqual(self.look(), {("a", 0)})
 
+    def test_requests_of_the_frontend(self) -> None:
+        """
+        Requests of all workers in a second, beside connections, and the most of them.
+        """
+        one, two = self.worker(), self.worker()
+        at = {name: FIELDS.index(name) for name in ("rate", "request_rate", "request_rate_peak")}
+
+        def counted(requests: int, connections: int) -> tuple[int, ...]:
+            return tuple({"requests": requests, "connections": connections}.get(name, 0) for name in FIELDS)
+
+        self.look()
+        for first, second, wanted in ((30, 10, (2, 20, 20)), (34, 10, (0, 2, 20)), (34, 10, (0, 0, 20))):
+            one.write(FRONTEND, counted(first, 2))
+            two.write(FRONTEND, counted(second, 2))
+            self.now += 2
+            self.look()
+            totals = self.directory.totals(FRONTEND)
+            self.assertEqual(tuple(totals[place] for place in at.values()), wanted)
+
     def test_worker_that_ends(self) -> None:
         """
         That a worker ends is no traffic, nor is a cell that nobody has any more.

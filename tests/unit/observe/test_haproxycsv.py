@@ -123,6 +123,7 @@ class LineTests(SynchronousTestCase):
                 frontend,
                 {"stot": at["connections"], "req_tot": at["requests"], "ereq": at["request_errors"], "slim": "900"},
             ),
+            (frontend, {"req_rate": at["request_rate"], "req_rate_max": at["request_rate_peak"]}),
             (frontend, {"status": "OPEN", "econ": "", "qcur": "", "dreq": at["denied"], "act": "", "rate_lim": "0"}),
             (backend, {"qcur": at["waiting"], "qmax": at["waiting_peak"], "smax": at["peak"], "stot": at["requests"]}),
             (backend, {"wredis": at["redispatches"], "rate": at["rate"], "rate_max": at["rate_peak"], "act": "2"}),

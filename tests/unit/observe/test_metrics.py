@@ -90,6 +90,19 @@ class SamplingTests(SynchronousTestCase):
         self.sampling.look(160.0, [server])
         self.assertEqual((server.rate, server.rate_peak), (5, 1000))
 
+    def test_requests_of_the_frontend(self) -> None:
+        """
+        Of the frontend requests are rated beside connections: few connections may carry many requests.
+        """
+        front = self.frontend
+        front.connections = 2
+        for second, requests, rates in ((1, 50, (2, 50)), (2, 80, (0, 30)), (3, 81, (0, 1)), (4, 81, (0, 0))):
+            changed = [] if front.requests == requests else [front]
+            front.requests = requests
+            self.sampling.look(100.0 + second, changed)
+            self.assertEqual((front.rate, front.request_rate), rates, second)
+        self.assertEqual((front.rate_peak, front.request_rate_peak), (2, 50))
+
     def test_peaks(self) -> None:
         """
         The most under way and the most waiting are kept; of the frontend connections are rated.
