@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit lint bench bench-doc mutants conformance soak swarm-image swarm-test docs clean packages
+.PHONY: help run test unit lint bench bench-doc mutants oracle conformance soak swarm-image swarm-test docs clean packages
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -33,7 +33,7 @@ packages:
 run: $(STAMP)  ## the proxy with three demo backends on this machine; Ctrl-C ends it all
 	@$(BIN)/python -m demo.run
 
-test: $(STAMP) packages  ## everything: lint, unit, plugins, uv, e2e, architecture, parts
+test: $(STAMP) packages  ## everything: lint, unit, plugins, uv, e2e, oracle, architecture, parts
 	@$(BIN)/python -m tests.run
 
 unit: $(STAMP)  ## the unit tests alone, under a minute
@@ -53,6 +53,9 @@ mutants: $(STAMP)  ## puts deliberate faults into copies of the tree; the tests 
 
 soak: $(STAMP)  ## load, changes and faults for SOAK_S seconds (600): nothing may grow
 	@$(BIN)/python -m tests.faults.soak $(SOAK_S)
+
+oracle: $(STAMP) packages  ## HAProxy with our config text beside us: 2,000 tables, 24,000 requests, the same answers
+	@$(BIN)/python -m tests.oracle
 
 conformance: $(STAMP)  ## asks what a real Docker Flow Proxy was asked, case by case (`make test` does too)
 	@$(BIN)/python -m tests.conformance

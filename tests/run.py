@@ -57,6 +57,7 @@ SUITES = (
     Suite("e2e", ("tests.e2e",), 420),
     Suite("faults", ("tests.faults",), 180),
     Suite("conformance", ("tests.test_conformance",), 420),
+    Suite("oracle", ("tests.oracle",), 240),
     # Last: it looks at what the others did.
     Suite("parts", ("tests.test_parts",), 30),
 )

@@ -6,6 +6,7 @@ Source: contract 2.6 (ODDITY-06).
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
@@ -17,6 +18,7 @@ from dfproxy.api.request import Request
 from dfproxy.api.slices import LongAnswer
 from dfproxy.control.servers import shown_address
 from dfproxy.dfp import answers, haproxy
+from dfproxy.frontend.errorpages import examine
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Settings
 from dfproxy.tls.store import Order
@@ -56,7 +58,22 @@ def as_text(control: Control) -> Iterator[str]:
         certificates,
         control.pools(),
         control.publisher.snapshot.orders,
+        pages=_pages_of(control.settings.errorfiles_dir),
     )
+
+
+def _pages_of(folder: str) -> dict[int, tuple[str, int]]:
+    """
+    The error pages that are in use, with their paths and lengths. Looked at anew: what a `reload` read is in workers.
+    """
+    found: dict[int, tuple[str, int]] = {}
+    for status in examine(folder)[0]:
+        path = os.path.join(folder, f"{status}.http")
+        try:
+            found[status] = (path, os.path.getsize(path))
+        except OSError:  # gone meanwhile
+            continue
+    return found
 
 
 def _known_of(control: Control, service: Service) -> dict[str, object]:

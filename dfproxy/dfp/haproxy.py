@@ -14,6 +14,7 @@ import os.path
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from dfproxy.dfp import checks
+from dfproxy.dfp.haproxyanswers import StatisticsText, page_lines
 from dfproxy.dfp.haproxyraw import front_lines, led_to, raw_lines
 from dfproxy.dfp.haproxysteps import StepsText, trusting
 from dfproxy.dfp.haproxystreams import ANNOUNCED, StreamsText, shared_bind
@@ -50,6 +51,7 @@ def render(
     certificates: Sequence[Certificate] = (),
     pools: Mapping[int, tuple[Pool, ...]] = {},
     orders: Mapping[str, Mapping[Address, Order]] = {},
+    pages: Mapping[int, tuple[str, int]] = {},
 ) -> Iterator[str]:
     """
     Make the text, a piece for each route and backend, so that it can be made in slices.
@@ -64,12 +66,16 @@ def render(
         certificates: those in force, the default one first.
         pools: what whole connections go to.
         orders: what an operator says of single servers.
+        pages: error pages of the operator that are in use: status to path and length in bytes.
     """
     listed = [route for route, _ in routes]
     steps = StepsText(settings, [*listed, *([default] if default is not None else [])])
-    yield _head(settings, revision, quarantined)
+    statistics = StatisticsText(settings.statistics, steps.list_names)
+    yield _head(settings, revision, quarantined, pages)
     yield from steps.user_lists()
+    yield from statistics.user_list()
     yield _frontend(settings, certificates, pools)
+    yield from (f"    {line}\n" for line in statistics.shared_lines())
     yield from (f"    {line}\n" for line in raw_lines(settings.front_lines, "frontend"))
     backends, stems = Names(), Names()
     yield from steps.redirects(stems)
@@ -95,6 +101,7 @@ def render(
     yield from StreamsText(settings, pools, servers, _address, backends, orders).pieces()
     for missing in led_to(settings.front_lines, set(named.values())):
         yield f"\nbackend {word(missing)}\n    # there is no such destination now: 503\n"
+    yield from statistics.frontend()
 
 
 _MODES = {"http-tunnel": "http-keep-alive", "forceclose": "httpclose"}
@@ -107,7 +114,9 @@ def _key(route: Route) -> tuple[str, int]:
     return route.service.name, route.destination.index
 
 
-def _head(settings: Settings, revision: Revision, quarantined: Mapping[str, str]) -> str:
+def _head(
+    settings: Settings, revision: Revision, quarantined: Mapping[str, str], pages: Mapping[int, tuple[str, int]]
+) -> str:
     limits = settings.limits
     lines = [
         f"# revision {revision.number} {comment(revision.digest)}",
@@ -130,6 +139,7 @@ def _head(settings: Settings, revision: Revision, quarantined: Mapping[str, str]
         f"    timeout tunnel {milliseconds(limits.tunnel_timeout_s)}",
         f"    timeout http-request {milliseconds(limits.head_timeout_s)}",
         f"    timeout http-keep-alive {milliseconds(limits.keep_alive_timeout_s)}",
+        *(f"    {line}" for line in page_lines(pages)),
         "",
     ]
     return "\n".join(lines) + "\n"
@@ -150,8 +160,6 @@ def _frontend(settings: Settings, certificates: Sequence[Certificate], pools: Po
         elif listener.tls:
             lines.append("    # the next one speaks TLS once there is a certificate")
         lines.append(f"    {bind}")
-    if certificates and any(listener.tls for listener in settings.listeners):
-        lines.append("    http-request add-header X-Forwarded-Proto https if { ssl_fc }")
     lines += [f"    {line}" for line in trusting(settings.trusted_proxies)]
     return "\n".join(lines) + "\n"
 

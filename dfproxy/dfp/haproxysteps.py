@@ -8,6 +8,7 @@ Source: HAProxy manual 4.2 (`http-request`, `http-response`, `compression`), 3.4
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from dfproxy.dfp.haproxytext import LINE_WORDS, Names, acl_lines, comment, word
@@ -32,6 +33,11 @@ HOPS = 8
 Proxies in a row that the text looks behind. HAProxy cannot stop at something that is no address, as we do.
 """
 
+_INNER = re.compile("[A-Za-z0-9_-][A-Za-z0-9_/-]*")
+"""
+Searches that never find the beginning of a path.
+"""
+
 _ORDER = {"always": 0, "http": 1, "not-https": 2}
 
 
@@ -42,6 +48,9 @@ class StepsText:
     Args:
         settings: for what rules may ask.
         routes: every route, in the order in which they win.
+
+    Attributes:
+        list_names: names of lists of users that are taken.
     """
 
     def __init__(self, settings: Settings, routes: Iterable[Route]) -> None:
@@ -50,11 +59,11 @@ class StepsText:
         self._tls = any(listener.tls for listener in settings.listeners)
         self._plain = "!{ ssl_fc } !{ var(txn.https) -m bool }" if settings.trusted_proxies else "!{ ssl_fc }"
         self._lists: dict[Access, str] = {}
-        names = Names()
+        self.list_names = Names()
         for route in self._routes:
             access = route.destination.steps.access if route.destination.steps is not None else None
             if access is not None and access not in self._lists:
-                self._lists[access] = names.take(access.realm.removesuffix("Realm") + "Users")
+                self._lists[access] = self.list_names.take(access.realm.removesuffix("Realm") + "Users")
 
     def user_lists(self) -> Iterator[str]:
         """
@@ -156,14 +165,18 @@ def _rule(start: str, rule: RuleText) -> str:
 
 def _rewrite(rewrite: Rewrite) -> str:
     """
-    `set-path` with `regsub`, whose arguments stand in quotes of their own within the word.
+    `set-path` with `regsub`, whose arguments stand in quotes of their own within the word. Where the path could lose
+    its slash it is taken off and put on again: here each path has one, whatever was replaced.
     """
     flags = ("i" if rewrite.ignore_case else "") + ("g" if rewrite.every else "")
     texts = (rewrite.search, rewrite.replacement)
     if any("'" in text for text in texts):
         return f"# {comment(f'rewrite {texts}')}: HAProxy cannot have such quotes here"
     arguments = ",".join([f"'{text}'" for text in texts] + ([flags] if flags else []))
-    return f"http-request set-path {word(f'%[path,regsub({arguments})]')}"
+    if rewrite.replacement.startswith("/") or _INNER.fullmatch(rewrite.search):
+        return f"http-request set-path {word(f'%[path,regsub({arguments})]')}"
+    again = "regsub('^/','')"
+    return f"http-request set-path {word(f'/%[path,regsub({arguments}),{again}]')}"
 
 
 def trusting(proxies: Sequence[str]) -> list[str]:
@@ -202,7 +215,14 @@ def _methods(negation: str, methods: tuple[str, ...]) -> list[str]:
     """
     One line: several would each refuse what the others allow.
     """
-    return [f"http-request deny if {negation}{{ method {' '.join(map(word, methods))} }}"]
+    return [f"http-request deny if {negation}{{ method{_flags_end(methods[0])} {' '.join(map(word, methods))} }}"]
+
+
+def _flags_end(pattern: str) -> str:
+    """
+    What must stand before a pattern that would be taken for a flag.
+    """
+    return " --" if pattern.startswith("-") else ""
 
 
 def _redirect(redirect: Redirect, stem: str, challenged: str, plain: str) -> Iterator[str]:
@@ -221,13 +241,11 @@ def _redirect(redirect: Redirect, stem: str, challenged: str, plain: str) -> Ite
         yield f"http-request redirect scheme https code {redirect.code} if {' '.join(conditions)}{challenged}"
         return
     host = redirect.host.partition(":")[0]
-    conditions.append(f"!{{ req.hdr(host),host_only -m str -i {word(host)} }}")
+    conditions.append(f"!{{ req.hdr(host),host_only -m str -i{_flags_end(host)} {word(host)} }}")
     rest = f"code {redirect.code} if {' '.join(conditions)}{challenged}"
-    yield f"http-request redirect prefix {word('https://' + redirect.host)} {rest}" + (
-        "" if redirect.secure else " { ssl_fc }"
-    )
     if not redirect.secure:
-        yield f"http-request redirect prefix {word('http://' + redirect.host)} {rest}"
+        yield f"http-request redirect prefix {word('http://' + redirect.host)} {rest} {plain}"
+    yield f"http-request redirect prefix {word('https://' + redirect.host)} {rest}"
 
 
 def _acls(match: Match, stem: str) -> Iterator[tuple[str, list[str] | str]]:

@@ -58,26 +58,31 @@ class Compressor:
             self._codings.setdefault(coding, bits)
         self._types = tuple(kind.lower().encode() for kind in compression.types)
 
-    def begin(
-        self, request: RequestHead, head: ResponseHead, pieces: Sequence[bytes], ended: bool
-    ) -> Compressing | None:
+    def chosen(self, request: RequestHead, head: ResponseHead, pieces: Sequence[bytes], ended: bool) -> bytes | None:
         """
-        Decide on an answer; if it is to be compressed, its head says so from now on.
+        Decide on an answer as it came from the server: header rules come later (HAProxy `comp_http_post_analyze`).
 
         Args:
             pieces: what of the body is there.
             ended: that is all of it.
 
         Returns:
-            What compresses the body; None: it stays as it is.
+            The coding; None: it stays as it is.
         """
         if head.status not in _STATUSES or not head.body or request.method == b"HEAD" or not request.version:
             return None
         if (ended and not any(pieces)) or getattr(head, "old", False) or not self._wants(head.kept):
             return None
         coding = chosen(request, self._codings)
-        if coding is None or not (bits := self._codings[coding]):
-            return None
+        return coding if coding is not None and self._codings[coding] else None
+
+    def begin(self, head: ResponseHead, coding: bytes) -> Compressing:
+        """
+        The head says from now on that this is compressed.
+
+        Args:
+            coding: what `chosen` gave.
+        """
         kept = without(head.kept, b"content-length")
         tag = first(kept, b"etag")
         if tag is not None and not tag.startswith(b"W/"):
@@ -87,7 +92,7 @@ class Compressor:
             kept += b"Vary: Accept-Encoding\r\n"
         head.kept = kept
         head.body = UNTIL_CLOSE  # of unknown length: in chunks towards a client of HTTP/1.1
-        return Compressing(bits)
+        return Compressing(self._codings[coding])
 
     def _wants(self, section: bytes) -> bool:
         if first(section, b"content-encoding") is not None:

@@ -289,6 +289,9 @@ class Stepped(Local):
 
     def answer(self, head: ResponseHead, pieces: Sequence[bytes], ended: bool) -> None:
         steps = self._steps
+        compressor, coding = steps.compressor, None
+        if compressor is not None:
+            coding = compressor.chosen(self.request, head, pieces, ended)
         if steps.response is not None:
             self._subject.server = self.server
             steps.response(head, self._subject)
@@ -299,17 +302,15 @@ class Stepped(Local):
             steps.stickiness.give(head, self.server, self._cookie)
         if ended:
             self._let_go_of_server()
-        compressor = steps.compressor
-        if compressor is not None:
-            body = compressor.begin(self.request, head, pieces, ended)
-            if body is not None:
-                if ended:
-                    pieces = body.finish(pieces)
-                    head.body = len(pieces[0])
-                    head.kept += b"Content-Length: %d\r\n" % head.body
-                else:
-                    self._body = body
-                    pieces = body.feed(pieces)
+        if compressor is not None and coding is not None:
+            body = compressor.begin(head, coding)
+            if ended:
+                pieces = body.finish(pieces)
+                head.body = len(pieces[0])
+                head.kept += b"Content-Length: %d\r\n" % head.body
+            else:
+                self._body = body
+                pieces = body.feed(pieces)
         Exchange.answer(self, head, pieces, ended)
 
     def answer_body(self, pieces: Sequence[bytes]) -> None:

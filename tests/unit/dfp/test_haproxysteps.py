@@ -80,6 +80,27 @@ class TextTests(SynchronousTestCase):
         self.assertNotIn(-1, places)
         self.assertEqual(places, sorted(places))
 
+    def test_slash(self) -> None:
+        """
+        A path keeps its slash, whatever is replaced.
+        """
+        for pair, wanted in (
+            ("a,b", r"%[path,regsub(\'a\',\'b\')]"),
+            ("^/x,/y", r"%[path,regsub(\'^/x\',\'/y\')]"),
+            ("/x,y", r"/%[path,regsub(\'/x\',\'y\'),regsub(\'^/\',\'\')]"),
+            ("a?,b", r"/%[path,regsub(\'a?\',\'b\'),regsub(\'^/\',\'\')]"),
+        ):
+            text = text_of(f"serviceName=s&servicePath=/&port=1&reqPathSearchReplace={pair}")
+            self.assertIn(f"    http-request set-path {wanted}\n", text)
+
+    def test_dashes(self) -> None:
+        """
+        What begins with a dash is no flag.
+        """
+        text = text_of("serviceName=s&serviceDomain=-a&redirectFromDomain=-b&port=1&deniedMethods=-X,GET")
+        self.assertIn("host_only -m str -i -- -a }", text)
+        self.assertIn("deny if { method -- -X GET }", text)
+
     def test_https_backend(self) -> None:
         """
         The backend of the https port neither redirects nor refuses what is plain.

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.errors import InvalidRoute
 from dfproxy.exchange.compression import Compressing, Compressor, chosen
-from dfproxy.model.steps import Compression, Steps
+from dfproxy.model.steps import Compression, HeaderRule, Steps
 from dfproxy.wire.h1 import RequestHead, ResponseHead, request_head, response_head
 from tests.dialogue import FORWARDED, DialogueCase, client, server
 from tests.unit.exchange.steps import route_has
@@ -43,7 +43,7 @@ class DecisionTests(SynchronousTestCase):
     """
 
     def wanted(self, *fields: str, status: int = 200, asked: RequestHead | None = None) -> bool:
-        return GZIP.begin(asked or request(ACCEPTS), answer(*fields, status=status), (b"x",), False) is not None
+        return GZIP.chosen(asked or request(ACCEPTS), answer(*fields, status=status), (b"x",), False) is not None
 
     def test_yes(self) -> None:
         """
@@ -67,10 +67,10 @@ class DecisionTests(SynchronousTestCase):
         self.assertFalse(self.wanted(HTML, asked=request(ACCEPTS, line="HEAD / HTTP/1.1")))
         self.assertFalse(self.wanted(HTML, asked=request(ACCEPTS, line="GET / HTTP/1.0")))
         self.assertFalse(self.wanted(HTML, asked=request()))
-        self.assertIsNone(GZIP.begin(request(ACCEPTS), answer(HTML), (), True))
+        self.assertIsNone(GZIP.chosen(request(ACCEPTS), answer(HTML), (), True))
         old = response_head(f"HTTP/1.0 200 OK\r\n{HTML}\r\n\r\n".encode(), False, 65536, 100)
         assert old is not None
-        self.assertIsNone(GZIP.begin(request(ACCEPTS), old[0], (b"x",), False))
+        self.assertIsNone(GZIP.chosen(request(ACCEPTS), old[0], (b"x",), False))
 
     def test_accepting(self) -> None:
         """
@@ -111,23 +111,21 @@ class DecisionTests(SynchronousTestCase):
         A client that would rather have it as it is gets it so.
         """
         one = Compressor(Compression(("gzip", "identity")))
-        self.assertIsNone(one.begin(request("Accept-Encoding: identity, gzip;q=0.1"), answer(HTML), (b"x",), False))
-        head = answer(HTML)
-        self.assertIsNotNone(one.begin(request("Accept-Encoding: gzip, identity"), head, (b"x",), False))
-        self.assertIn(b"Content-Encoding: gzip", head.kept)
+        self.assertIsNone(one.chosen(request("Accept-Encoding: identity, gzip;q=0.1"), answer(HTML), (b"x",), False))
+        self.assertEqual(one.chosen(request("Accept-Encoding: gzip, identity"), answer(HTML), (b"x",), False), b"gzip")
 
     def test_head(self) -> None:
         """
         The length goes, the coding is said, caches are told; a strong ETag becomes a weak one.
         """
         head = answer(HTML, 'ETag: "x"', "Vary: Cookie")
-        GZIP.begin(request(ACCEPTS), head, (), False)
+        GZIP.begin(head, b"gzip")
         self.assertEqual(
             head.kept.split(b"\r\n")[:-1],
             [HTML.encode(), b"Vary: Cookie", b'ETag: W/"x"', b"Content-Encoding: gzip", b"Vary: Accept-Encoding"],
         )
         again = answer(HTML, 'ETag: W/"x"', "Vary: Accept-Encoding")
-        GZIP.begin(request(ACCEPTS), again, (), False)
+        GZIP.begin(again, b"gzip")
         self.assertEqual(again.kept.count(b"Vary"), 1)
         self.assertIn(b'ETag: W/"x"', again.kept)
 
@@ -183,6 +181,23 @@ class DialogueTests(DialogueCase):
                 body=packed,
             ),
         )
+
+    def test_before_rules(self) -> None:
+        """
+        What the server has said decides, not what a rule makes of it.
+        """
+        for said in ("no-transform", "no-store"):
+            body = "hello" if said == "no-transform" else Compressing(31).finish([b"hello"])[0]
+            coded = () if said == "no-transform" else ("Content-Encoding: gzip", "Vary: Accept-Encoding")
+            length = f"Content-Length: {len(body)}"
+            rules = (HeaderRule("del", "Cache-Control"),)
+            self.talk(
+                route_has(Steps(compression=Compression(("gzip",)), response_headers=rules)),
+                client.sends("GET / HTTP/1.1", "Host: a.test", ACCEPTS),
+                server.gets("GET / HTTP/1.1", "Host: a.test", ACCEPTS, FORWARDED),
+                server.sends("HTTP/1.1 200 OK", "Content-Length: 5", f"Cache-Control: {said}", body="hello"),
+                client.gets("HTTP/1.1 200 OK", *((length,) if not coded else (*coded, length)), body=body),
+            )
 
     def test_in_pieces(self) -> None:
         """
