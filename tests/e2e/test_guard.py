@@ -5,9 +5,11 @@ The control API when it is protected: real replicas with a token, callers from o
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlencode
@@ -137,6 +139,35 @@ class NetworkTests(SynchronousTestCase):
             self.assertEqual(ask(proxy, f"{API}/ready", source=source)[0], 200, source)
         said = json.loads(ask(proxy, f"{API}/config", source="127.0.0.12")[1])
         self.assertIn("calls from 127.0.0.12 are not allowed; --api-allow", said["Message"])
+
+
+class CrowdTests(SynchronousTestCase):
+    def test_crowd(self) -> None:
+        """
+        A crowd that only connects, or never ends its call, keeps nobody from calling.
+        """
+        proxy = Proxy("--api-connections", "20", workers=0)
+        self.addCleanup(proxy.end)
+        crowd = []
+        for number in range(100):
+            sock = socket.create_connection(("127.0.0.1", proxy.api), 10)
+            self.addCleanup(sock.close)
+            sock.sendall(b"GET /v1/docker-flow-proxy/config HTTP/1.1\r\nHost: a\r\n" if number % 2 else b"")
+            crowd.append(sock)
+        for number in range(5):
+            begun = time.monotonic()
+            query = urlencode({"serviceName": f"s{number}", "servicePath": f"/s{number}", "endpoints": "127.0.0.1:9"})
+            self.assertEqual(ask(proxy, f"{API}/reconfigure?{query}")[0], 200)
+            self.assertLess(time.monotonic() - begun, 1)
+        measured = proxy.metrics()
+        self.assertLessEqual(measured["dfproxy_api_connections"], 20)
+        self.assertGreaterEqual(measured["dfproxy_api_connections_displaced_total"], 80)
+        self.assertEqual(measured["dfproxy_api_connections_refused_total"], 0)
+        try:
+            left = crowd[0].recv(1)
+        except ConnectionResetError:
+            left = b""
+        self.assertEqual(left, b"")  # the first to come was the first to go
 
 
 class StartTests(SynchronousTestCase):

@@ -7,8 +7,10 @@ from __future__ import annotations
 import os
 import select
 import socket
+import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import ExitStack
@@ -17,8 +19,10 @@ from urllib.parse import urlencode
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.certificates import known
 from tests.e2e.backends import Backend, answering
 from tests.e2e.proxy import API, Proxy, until
+from tests.e2e.tls import port_options
 from tests.e2e.wire import Wire
 
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -262,6 +266,48 @@ class SlowTests(OverloadCase):
         proxy = self.start()
         proxy.publish("demo", self.backend(in_parts))
         self.cost("slow readers", proxy, GET, 640, window=4096)
+
+
+class HandshakeTests(OverloadCase):
+    """
+    Ports with TLS.
+    """
+
+    def test_silent(self) -> None:
+        """
+        Clients that connect and say nothing cost a bounded amount and keep nobody out; at the bound a client is
+        closed after its handshake.
+        """
+        port, options = port_options()
+        with tempfile.TemporaryDirectory(prefix="dfproxy-e2e-") as folder:
+            Path(folder, "demo.pem").write_bytes(known("demo.test").bundle)
+            proxy = self.start(*options, "--certs-dir", folder, "--max-connections", "30")
+        proxy.publish("demo", self.backend())
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+        def ask() -> socket.socket | None:
+            (plain,) = self.dial(port, 1)
+            try:
+                client = self.crowd.enter_context(context.wrap_socket(plain, server_hostname="demo.test"))
+                client.sendall(GET)
+                return client if client.recv(1024).startswith(b"HTTP/1.1 200") else None
+            except OSError:
+                return None
+
+        self.assertIsNotNone(ask())
+        before = proxy.rss_bytes()
+        self.dial(port, SLOW)
+        until(lambda: proxy.sockets() > SLOW)
+        self.assertIsNotNone(ask())
+        each_kib = (proxy.rss_bytes() - before) / SLOW / 1024
+        sys.stdout.write(f"\nsilent handshakes: {each_kib:.1f} KiB each of {SLOW}\n")
+        self.assertLess(each_kib, 120)
+        inside = [client for client in (ask() for _ in range(40)) if client is not None]
+        self.assertEqual(len(inside), 28)
+        for client in inside:
+            client.sendall(GET)
+            self.assertTrue(client.recv(1024).startswith(b"HTTP/1.1 200"))
 
 
 class DescriptorTests(OverloadCase):
