@@ -12,9 +12,10 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import stat
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from dfproxy import __version__
 from dfproxy.api.channel import ApiSite
 from dfproxy.api.config import as_text
 from dfproxy.api.control import Control
@@ -45,6 +47,7 @@ from dfproxy.control.noted import NotedPublisher
 from dfproxy.control.overlaps import Overlaps
 from dfproxy.control.ports import Doors, OpeningDataPlane
 from dfproxy.control.publisher import Publisher
+from dfproxy.control.records import Replayed
 from dfproxy.control.revisions import Revisions
 from dfproxy.control.servers import Servers
 from dfproxy.control.statefolder import StateFolder
@@ -66,7 +69,7 @@ from dfproxy.discovery.siblings import Siblings
 from dfproxy.discovery.swarmlistener import Pairs, SwarmListener
 from dfproxy.discovery.traffic import TrafficWatch
 from dfproxy.discovery.userlists import UserLists
-from dfproxy.errors import DfproxyError, InvalidBalance, InvalidService, InvalidSettings, Problem
+from dfproxy.errors import DfproxyError, InvalidBalance, InvalidService, InvalidSettings, NotUpgraded, Problem
 from dfproxy.frontend.listeners import Listeners, cannot_bind
 from dfproxy.interfaces import IDataPlane
 from dfproxy.model.listener import Listener
@@ -82,7 +85,9 @@ from dfproxy.tls.context import checker, make_context
 from dfproxy.tls.servers import ServerSides
 from dfproxy.tls.sni import pass_over_unreadable_names
 from dfproxy.upstream.probe import Goal, Probe
+from dfproxy.workers.heritage import API, Command, Door, Heritage, Left
 from dfproxy.workers.leader import WorkerSet
+from dfproxy.workers.succession import Proof, Succession
 
 log = Logger()
 
@@ -102,6 +107,16 @@ Calls that connect at once: as many as may wait. With Twisted's 50 the others co
 tries again. The kernel's own limit (`somaxconn`) is 4096.
 """
 
+SETTLE_S = 10.0
+"""
+How long calls of the API and changes under way may hold up an upgrade, in seconds.
+"""
+
+SETTLE_LOOK_S = 0.01
+"""
+How often they are looked at meanwhile, in seconds.
+"""
+
 COUNT_S = 0.1
 """
 Seconds between two looks at changed counters with `--workers 0`; workers do it by themselves.
@@ -109,7 +124,12 @@ Seconds between two looks at changed counters with `--workers 0`; workers do it 
 
 
 def make_service(
-    settings: Settings, owner: tuple[int, int] | None = None, again: Callable[[], Settings] | None = None
+    settings: Settings,
+    owner: tuple[int, int] | None = None,
+    again: Callable[[], Settings] | None = None,
+    heritage: Heritage | None = None,
+    command: Command | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> ProxyService:
     """
     The whole proxy as twistd runs it.
@@ -118,13 +138,16 @@ def make_service(
         settings: options.
         owner: user and group that twistd will change to; None: those that we are.
         again: settings as they would be if we started now; blocks; raises `InvalidSettings`. None: nobody knows.
+        heritage: what is open already; None: nothing.
+        command: how we were started; None: there can be no upgrade.
+        environment: variables of the process, for the one after an upgrade.
 
     Raises:
         InvalidSettings: an option names something that does not exist.
     """
     from twisted.internet import reactor  # noqa: TID251  chosen by now, as twistd does
 
-    return ProxyService(settings, reactor, owner, again)
+    return ProxyService(settings, reactor, owner, again, heritage, command, environment)
 
 
 class ProxyService(TwistedService):
@@ -136,6 +159,9 @@ class ProxyService(TwistedService):
         reactor: the reactor that runs.
         owner: user and group that we shall be once we serve; None: those that we are.
         again: as of `make_service`.
+        heritage: likewise.
+        command: likewise.
+        environment: likewise.
 
     Attributes:
         data_plane: the workers, or the one data plane of this process.
@@ -158,7 +184,12 @@ class ProxyService(TwistedService):
         reactor: Any,
         owner: tuple[int, int] | None = None,
         again: Callable[[], Settings] | None = None,
+        heritage: Heritage | None = None,
+        command: Command | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        self._heritage = heritage or Heritage()
+        self._owner, self._command = owner, command
         settings = replace(settings, tls=_with_client_ca(settings.tls))
         self.settings = settings
         self._reactor = reactor
@@ -188,7 +219,7 @@ class ProxyService(TwistedService):
             self._counting = LoopingCall(self.local.counters)
             self._counting.clock = reactor
         else:
-            self._workers = WorkerSet(reactor, settings, wants=self._ask_names)
+            self._workers = WorkerSet(reactor, settings, wants=self._ask_names, heritage=self._heritage)
             doors = Doors(self._workers.open_port, self._workers.serve_ports, self._workers.close_ports)
         data_plane: Any = self.local or self._workers
         fixed = (listener.port for listener in settings.bound)
@@ -266,6 +297,19 @@ class ProxyService(TwistedService):
             self._config_text = ConfigText(
                 reactor, settings.config_text, self._text_version, lambda: as_text(self._control)
             )
+        if command is not None and settings.state_dir:
+            # As another user the default would be another folder.
+            command = command.with_option("state-dir", os.path.abspath(settings.state_dir))
+        self._succession = Succession(
+            reactor,
+            command,
+            self._not_upgradable,
+            self._missing,
+            self._settle,
+            self._resume,
+            self._left,
+            environment or {},
+        )
         self._control = self._make_control()
         self._at_start: Deferred[Any] | None = None
 
@@ -276,8 +320,12 @@ class ProxyService(TwistedService):
         Bind every address while we may.
         """
         TwistedService.privilegedStartService(self)
+        if self._owner is not None and self._command is not None and self._command.log_file:
+            _give(self._command.log_file, self._owner)
         try:
             if self._state is not None:
+                if self._heritage.left is not None and self._heritage.left.lock >= 0:
+                    self._state.take_over(self._heritage.left.lock)
                 self._state.claim()
             if self._workers is not None:
                 self._workers.open()
@@ -293,7 +341,12 @@ class ProxyService(TwistedService):
         address, port = self.settings.api_address, self.settings.api_port
         # Half of the descriptors: the rest is for workers, files, and questions of our own.
         site = self._api = make_site(self._control, self._guard, raised() // 2)
+        open_already = self._heritage.claim(API, address, port)
         try:
+            for opened in open_already[:1]:
+                with opened:
+                    self.api_port = self._reactor.adoptStreamPort(opened.fileno(), opened.family, site)
+                    return
             self.api_port = self._reactor.listenTCP(port, site, backlog=API_BACKLOG, interface=address)
         except CannotListenError as error:
             reason = error.socketError if isinstance(error.socketError, OSError) else error
@@ -321,6 +374,9 @@ class ProxyService(TwistedService):
             self._restore(self._state, self._remembered)
         gc.set_threshold(*GC_THRESHOLDS)
         gc.freeze()
+        if not os.isatty(0):
+            # On a terminal it says that the terminal is gone, and ends us as it ends everything there.
+            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.upgrade))
         self.names.start()
         self._traffic.start()
         self.servers.start()
@@ -436,6 +492,114 @@ class ProxyService(TwistedService):
             yield self._state.stop()
         yield self._asks.close()
         yield self.names.stop()
+        self._remove_pid_file()
+
+    # --- upgrade -----------------------------------------------------------------------------------------------
+
+    def upgrade(self) -> None:
+        """
+        Somebody has sent SIGHUP. What comes of it is logged.
+        """
+        self._succession.upgrade().addErrback(lambda failure: failure.trap(NotUpgraded)).addErrback(
+            lambda failure: log.failure("the upgrade went wrong", failure)
+        )
+
+    def _not_upgradable(self) -> str:
+        if self._workers is None:
+            return "with --workers 0 connections live in this process: stop it and start it again"
+        if self._state is None:
+            return "without --state-dir what was published would be lost"
+        if self._ending:
+            return "it was told to end"
+        return "" if self._begun else "the start is not over yet"
+
+    def _missing(self, proof: Proof) -> str:
+        """
+        What the new version would not serve although we do.
+        """
+        snapshot = self.publisher.snapshot
+        lost = sorted(snapshot.services.keys() - set(proof.services))
+        lost += sorted(proof.quarantined.keys() & snapshot.services.keys() - self._quarantined.keys())
+        if lost:
+            why = next((f": {proof.quarantined[name]}" for name in lost if name in proof.quarantined), "")
+            return f"the new version cannot take up {', '.join(lost[:10])}{why}"
+        hidden = sorted(snapshot.certificates.keys() - set(proof.certificates))
+        return f"certificates cannot be read any more: {', '.join(hidden[:10])}" if hidden else ""
+
+    @inlineCallbacks
+    def _settle(self) -> Generator[Deferred[Any], Any, None]:
+        """
+        No new call is taken: the successor does, from the same queue. Calls and changes under way have some time.
+        """
+        port: Any = self.api_port
+        if port is not None:
+            port.stopReading()
+        until = self._reactor.seconds() + SETTLE_S
+        api = self._api
+        while (api is not None and api.is_busy or self.publisher.is_busy) and self._reactor.seconds() < until:
+            yield deferLater(self._reactor, SETTLE_LOOK_S)
+        if api is not None:
+            api.close()
+        if self._remembered is not None:
+            yield self._remembered.stop()
+
+    def _resume(self) -> None:
+        port: Any = self.api_port
+        if port is not None:
+            port.startReading()
+        if self._remembered is not None:
+            self._remembered.start()
+
+    def _left(self, command: Command) -> Left:
+        assert self._workers is not None
+        port: Any = self.api_port
+        doors = self._workers.slots.doors()
+        if port is not None:
+            doors += (Door(API, self.settings.api_address, self.settings.api_port, port.fileno()),)
+        lock = -1 if self._state is None else self._state.folder.lock_handle
+        programs = self._workers.slots.programs()
+        return Left(os.getpid(), __version__, command, doors, lock, self._workers.left(), programs)
+
+    @inlineCallbacks
+    def rehearse(self, workers: int) -> Generator[Deferred[Any], Any, Proof]:
+        """
+        Take up what is in force, as a start does, and serve nothing. Nothing is touched.
+
+        Args:
+            workers: how many there would be.
+
+        Raises:
+            DfproxyError: it cannot be taken up.
+        """
+        found = Replayed() if self._state is None else self._state.look()
+        certificates = self._files.first()
+        begin = self.publisher.begin_with(certificates)
+        services = tuple(found.services.values())
+        if self._workers is not None:
+            self._workers.begin_with(begin)
+        orders = tuple(order for of_one in found.orders.values() for order in of_one.values())
+        restored = self.publisher.restore(services, found.revision, (), tuple(found.holds.values()), orders)
+        if self._workers is not None:
+            yield self._workers.start()
+        yield restored
+        yield self._ask_quarantine()
+        if self._workers is not None:
+            yield self._workers.stop()
+        identities = tuple(certificate.identity for certificate in certificates)
+        return Proof(__version__, workers, found.revision, tuple(found.services), identities, self._quarantined)
+
+    def _remove_pid_file(self) -> None:
+        """
+        After an upgrade twistd does not know of it.
+        """
+        left = self._heritage.left
+        if left is None or not left.command.pid_file:
+            return
+        try:
+            # As twistd does: it cannot be another one's, since nobody starts with ours there.
+            Path(left.command.pid_file).unlink(missing_ok=True)
+        except OSError as error:
+            log.warn("{file} is not removed: {why}", file=left.command.pid_file, why=error.strerror)
 
     def _at_once(self, *_: object) -> NoReturn:
         if self._workers is not None:
@@ -504,6 +668,7 @@ class ProxyService(TwistedService):
             read_files=self._read_files,
             revisions=self.revisions,
             servers=self.servers,
+            upgrade=self._succession.upgrade,
             is_sourced=lambda service: service.origin != "dfp" or service.name in self.swarm.owned(),
         )
 
@@ -655,6 +820,22 @@ def check(settings: Settings, strategies: Strategies) -> None:
         problems.append(Problem("--balance", settings.balance.name, str(error)))
     if problems:
         raise InvalidSettings(tuple(problems))
+
+
+def _give(file: str, owner: tuple[int, int]) -> None:
+    """
+    Let a file of ours belong to whom we shall be: twistd has opened the log as root, and an upgrade opens it again.
+    """
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid():
+                os.fchown(descriptor, *owner)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        log.warn("{file} stays as it is, so there can be no upgrade: {why}", file=file, why=error.strerror)
 
 
 def _with_client_ca(tls: Tls) -> Tls:

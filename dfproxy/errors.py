@@ -109,6 +109,20 @@ class JournalError(DfproxyError):
     """
 
 
+class NotUpgraded(DfproxyError):
+    """
+    The version that runs goes on, and nothing has changed.
+
+    Args:
+        reason: for the operator.
+        possible: another try with the same process may do; False: not now, or never.
+    """
+
+    def __init__(self, reason: str, possible: bool = True) -> None:
+        super().__init__(reason)
+        self.possible = possible
+
+
 class Overloaded(DfproxyError):
     """
     A bounded queue is full; try again later.

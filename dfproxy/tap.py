@@ -9,6 +9,7 @@ Source: the table `dfproxy.dfp.options`; Twisted's `usage.Options`.
 
 from __future__ import annotations
 
+import getopt
 import os
 import pwd
 import shutil
@@ -30,6 +31,7 @@ from dfproxy.discovery.environment import services_of_variables, unread, with_se
 from dfproxy.discovery.secrets import read_secrets
 from dfproxy.errors import DfproxyError, InvalidSettings
 from dfproxy.model.settings import Settings
+from dfproxy.workers.heritage import Command, receive
 
 EXAMPLE = """\
 Example: an API on port 8080, HTTP on port 8000, and one service from the start:
@@ -38,6 +40,11 @@ Example: an API on port 8080, HTTP on port 8000, and one service from the start:
       --service 'serviceName=go-demo&servicePath=/demo&port=9000'
 
 Each option may also be given as the environment variable or secret that docs/options.md names.
+"""
+
+SHEBANG_BYTES = 512
+"""
+Longest first line of a script that is read; the kernel reads 256.
 """
 
 log = Logger()
@@ -56,7 +63,10 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = EXAMPLE
     optParameters = [[option.name, None, None, option.help] for option in OPTIONS if not option.repeats]
-    optFlags = [["check-config", None, "print what was understood and exit"]]
+    optFlags = [
+        ["check-config", None, "print what was understood and exit"],
+        ["check-start", None, "start beside one that runs, serve nothing, print what was found and exit"],
+    ]
 
     def __init__(
         self,
@@ -72,6 +82,7 @@ class Options(usage.Options):
         """
         _Base.__init__(self)
         self._environment = dict(os.environ if environment is None else environment)
+        self._folder = os.getcwd()
         self._cpus = len(os.sched_getaffinity(0)) if cpus is None else cpus
         if os.path.isdir(config_text_dir) and not self._environment.get("CONFIG_TEXT"):
             self._environment["CONFIG_TEXT"] = os.path.join(config_text_dir, "haproxy.cfg")
@@ -121,6 +132,8 @@ class Options(usage.Options):
         self.settings = replace(self.settings, services=declared + self.settings.services)
         if self["check-config"]:
             raise SystemExit(self._print_understood())
+        if self["check-start"]:
+            raise SystemExit(self._print_proof())
 
     def again(self) -> Settings:
         """
@@ -168,6 +181,42 @@ class Options(usage.Options):
             sys.stdout.write(f"problem: {line}\n")
         return 1 if found else 0
 
+    def _print_proof(self) -> int:
+        """
+        Whether we would start, and what with: one line of JSON.
+
+        Returns:
+            The exit status.
+        """
+        twistd: Any = self.parent or {}
+        file, folder = twistd.get("logfile"), twistd.get("rundir") or "."
+        if (
+            file
+            and file != "-"
+            and not os.access(file if os.path.exists(file) else os.path.dirname(file) or ".", os.W_OK)
+        ):
+            _exit_with([f"--logfile {file}: cannot be written"])
+        if not os.access(folder, os.X_OK):
+            _exit_with([f"--rundir {folder}: cannot be entered"])
+        try:
+            from dfproxy.rehearsal import rehearse  # imports the reactor, and all there is
+
+            sys.stdout.write(f"{rehearse(self.settings, self.again)}\n")
+        except DfproxyError as error:
+            _exit_with(str(error).splitlines())
+        return 0
+
+    def command(self) -> Command | None:
+        """
+        How this process was started, so that it can be started again in its place; None: not in a way we know.
+        """
+        twistd: Any = self.parent
+        if twistd is None or twistd.get("chroot"):
+            return None
+        return command_of(
+            twistd, sys.executable, sys.orig_argv, sys.argv[1:], self._folder, interpreter_of(sys.orig_argv[:2])
+        )
+
     def getUsage(self, width: int | None = None) -> str:
         """
         The help: options by group, an example, and the strategies, orders and conditions found.
@@ -179,6 +228,7 @@ class Options(usage.Options):
             parts += (_help(option, columns) for option in OPTIONS if option.group == group)
         parts.append("\nAbout this program:\n")
         parts.append(_entry("--check-config", "print what was understood and exit", columns))
+        parts.append(_entry("--check-start", "prove that this starts beside one that runs, print it and exit", columns))
         parts.append(_entry("--version", "print the version and exit", columns))
         parts.append(_entry("--help", "print this and exit", columns))
         parts.append(f"\n{self.longdesc}\n")
@@ -225,7 +275,12 @@ def makeService(options: Options) -> IService:
     for line in options.deferred:
         log.warn("{line}", line=line)
     try:
-        service: IService = make_service(options.settings, _owner(options.parent), options.again)
+        # Descriptors that are ours by number: seen to before anything else is opened, and told to no child.
+        heritage = receive(os.environ)
+        command = options.command() if heritage.left is None else heritage.left.command
+        service: IService = make_service(
+            options.settings, _owner(options.parent), options.again, heritage, command, os.environ
+        )
         return service
     except DfproxyError as error:
         _exit_with(str(error).splitlines())
@@ -240,6 +295,55 @@ def _owner(twistd: Any) -> tuple[int, int] | None:
         return None
     gid = twistd.get("gid")
     return uid, pwd.getpwuid(uid).pw_gid if gid is None else gid
+
+
+def interpreter_of(words: Iterable[str]) -> bool:
+    """
+    Whether these two words of a command line are an interpreter and a script that names it in its first line: then the
+    script, executed, finds its interpreter by itself, also that of another version.
+    """
+    interpreter, *script = words
+    if len(script) != 1 or not os.access(script[0], os.X_OK):
+        return False
+    try:
+        with open(script[0], "rb") as file:
+            line = file.readline(SHEBANG_BYTES)
+    except OSError:
+        return False
+    return line[:2] == b"#!" and os.fsdecode(line[2:].strip()) == interpreter
+
+
+def command_of(
+    twistd: Any, executable: str, whole: list[str], arguments: list[str], folder: str, by_script: bool
+) -> Command | None:
+    """
+    The command line that starts us again, in the foreground: the process is where it has to be already.
+
+    Args:
+        twistd: its options.
+        executable: of the interpreter.
+        whole: the command line with the interpreter.
+        arguments: its part that twistd reads.
+        folder: where relative paths began.
+        by_script: the script finds its interpreter by itself.
+    """
+    try:
+        _, rest = getopt.getopt(arguments, twistd.shortOpt, twistd.longOpt)
+    except getopt.GetoptError:
+        return None
+    if not rest or rest[0] != twistd.subCommand:
+        return None
+    place = len(arguments) - len(rest)
+    own = whole[: len(whole) - len(arguments)]
+    # The last one counts. The file of the process id stays as it is, and twistd must not take us for another one.
+    ours = ["--nodaemon", "--pidfile="]
+    if not twistd["nodaemon"] and not twistd["logfile"] and not twistd["syslog"]:
+        ours.append("--logfile=twistd.log")
+    before = [*(own[1:] if by_script else [executable, *own[1:]]), *arguments[:place], *ours, rest[0]]
+    program = os.path.join(folder, before[0]) if by_script else executable
+    log_file = "" if twistd["syslog"] else twistd["logfile"] or ("" if twistd["nodaemon"] else "twistd.log")
+    log_file = "" if log_file == "-" else log_file and os.path.join(folder, log_file)
+    return Command(program, tuple(before), tuple(rest[1:]), folder, twistd["pidfile"] or "", log_file)
 
 
 def _exit_with(problems: Iterable[str]) -> NoReturn:

@@ -44,8 +44,9 @@ STOREYS = {
     "service": 7,
     "workers": 8,
     "daemon": 9,
-    "tap": 10,
-    "console": 10,
+    "rehearsal": 10,
+    "tap": 11,
+    "console": 11,
     "testing": 9,
 }
 """A room, which is a folder or a module of the package itself, to its storey. `uv` stands outside: see below."""
@@ -59,6 +60,7 @@ UV_GUESTS = ("tap", "workers")
 REACTOR_IMPORTERS = {
     "dfproxy.tap": "chooses it",
     "dfproxy.daemon": "assembles with it",
+    "dfproxy.rehearsal": "runs it, for as long as it takes to see that all would start",
     "dfproxy.workers.worker": "runs it",
     "dfproxy.frontend.resource": "Twisted's own signature of ReverseProxyResource lets callers leave it out",
 }

@@ -219,6 +219,13 @@ class ApiChannel(_Channel):  # type: ignore[misc]  # untyped base, see above
             self._closing = self.callLater(CLOSE_TIMEOUT_S, self._abort)
         super().loseConnection()
 
+    @property
+    def is_busy(self) -> bool:
+        """
+        A call arrives, or waits for its answer, or has not been handed over.
+        """
+        return self._arriving or bool(self.requests) or self._congested
+
     def connectionLost(self, reason: Failure) -> None:
         """
         It is closed.
@@ -337,6 +344,20 @@ class ApiSite(server.Site):
             "Calls that were not let in: without a right token (401), from elsewhere (403).",
             tuple((f'{{code="{status}"}}', count) for status, count in self.denied.items()),
         )
+
+    @property
+    def is_busy(self) -> bool:
+        """
+        Calls are under way.
+        """
+        return any(channel.is_busy for channel in self.open)
+
+    def close(self) -> None:
+        """
+        Let go of all connections.
+        """
+        for channel in list(self.open):
+            channel.loseConnection()
 
     def log(self, request: object) -> None:
         """

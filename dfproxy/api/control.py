@@ -135,6 +135,7 @@ class Control:
         revisions: the last ones.
         is_sourced: whether a service is said again and again by a source: a listener, or what was declared at start.
         servers: single servers, and what an operator says of them; None: they are not known.
+        upgrade: see `dfproxy.api.upgrade.Upgrade`; None: there is no such thing here.
         read_files: has certificates, error pages and users looked at again; gives what could not be used, a text for
             each.
     """
@@ -161,3 +162,4 @@ class Control:
     revisions: Revisions = field(default_factory=_no_revisions)
     is_sourced: Callable[[Service], bool] = _nothing_sourced
     servers: Servers | None = None
+    upgrade: Callable[[int | None], Deferred[Any]] | None = None

@@ -26,6 +26,7 @@ from dfproxy.api.server import Server
 from dfproxy.api.services import Services
 from dfproxy.api.slices import Slices
 from dfproxy.api.strategies import StrategyList
+from dfproxy.api.upgrade import UpgradeVerb
 
 __all__ = ["Control", "make_root", "make_site"]
 
@@ -73,6 +74,7 @@ def make_root(control: Control) -> resource.Resource:
         (b"server", Server(control, changes, everywhere, long_answers, slices)),
         (b"undo", Undo(control, changes)),
         (b"revisions", RevisionList(control, long_answers, slices)),
+        (b"upgrade", UpgradeVerb(control, asked)),
         (b"config", Config(control, long_answers, slices)),
         (b"cert", Cert(control, changes, everywhere)),
         (b"certs", Certs(control, long_answers, slices)),

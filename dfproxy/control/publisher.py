@@ -278,6 +278,13 @@ class Publisher:
         """
         return bool(self._touched[name])
 
+    @property
+    def is_busy(self) -> bool:
+        """
+        Some change has been asked for that is neither in force nor refused yet.
+        """
+        return self._busy or self._callers > 0
+
     def _go(self) -> None:
         if self._busy:
             return

@@ -14,9 +14,9 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from dfproxy import __version__
-from dfproxy.control.journal import Journal
+from dfproxy.control.journal import JOURNAL, Journal
 from dfproxy.control.passwords import Passwords
-from dfproxy.control.records import Reader, Replayed
+from dfproxy.control.records import Reader, Replayed, replay
 from dfproxy.control.storage import Folder
 from dfproxy.errors import InvalidSettings, JournalError, Problem
 from dfproxy.model.service import Service
@@ -51,6 +51,7 @@ class StateFolder:
         self._path = path
         self._reactor = reactor
         self._owner = owner
+        self._read = read
         self.folder = Folder(path)
         self._passwords = Passwords(self.in_thread)
         self._journal = Journal(
@@ -78,6 +79,27 @@ class StateFolder:
             raise self._unusable(error.strerror or str(error)) from error
         except JournalError as error:
             raise self._unusable(str(error)) from error
+
+    def take_over(self, lock: int) -> None:
+        """
+        The leader before us in this process has the folder locked; instead of `claim`.
+        """
+        try:
+            self.folder.take_over(lock)
+        except OSError as error:
+            log.warn("the lock of {folder} is not taken over: {why}", folder=self._path, why=error.strerror)
+
+    def look(self) -> Replayed:
+        """
+        Read what would be in force if we started now; nothing is touched or mended.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        try:
+            return replay(self.folder.read(JOURNAL), self._read)
+        except FileNotFoundError:
+            return Replayed()
 
     def open(self) -> Replayed:
         """

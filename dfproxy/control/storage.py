@@ -187,6 +187,26 @@ class Folder:
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"process {os.getpid()}\n".encode(), 0)
 
+    def take_over(self, handle: int) -> None:
+        """
+        The lock is held already, by this open file: nobody else ever had it in between.
+
+        Raises:
+            OSError: it is not the file of the lock, or somebody else holds it.
+        """
+        if not os.path.samestat(os.fstat(handle), os.stat(self.path / LOCK)):
+            raise OSError(errno.EBADF, f"descriptor {handle} is not the lock")
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.set_inheritable(handle, False)
+        self._lock = handle
+
+    @property
+    def lock_handle(self) -> int:
+        """
+        The open file that holds the lock; -1: none.
+        """
+        return -1 if self._lock is None else self._lock
+
     def unlock(self) -> None:
         """
         Let others in.

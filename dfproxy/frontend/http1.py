@@ -41,6 +41,12 @@ How long a client may go on sending after an early answer before it is cut off: 
 connection and might take the answer with it (RFC 9112 9.6). nginx waits up to 30 s; this is for the answer to arrive.
 """
 
+LEAVING_S = 1.0
+"""
+A kept connection that has been idle for less, in seconds, is not closed when the process drains: its client is about to
+use it, and a request that crosses the closing would be lost. Its next answer says that the connection ends.
+"""
+
 LINGER_BYTES = 1 << 20
 """
 How much is read and thrown away meanwhile.
@@ -613,8 +619,14 @@ class Http1Session(Protocol):
         """
         The process drains: no further request here.
         """
-        if self.state is _AWAIT and not self._buffer and self._served:
+        if self.state is _AWAIT and not self._buffer and self._served and self._idle_s() >= LEAVING_S:
             self._close()
+
+    def _idle_s(self) -> float:
+        """
+        How long a kept connection has waited for its next request.
+        """
+        return self._deadlines.now + self._limits.keep_alive_timeout_s - self.deadline
 
     def withdraw(self, server: object, tunnels: bool) -> int:
         """

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from dfproxy.model.settings import Limits
 from dfproxy.model.snapshot import Change, Membership
 from dfproxy.workers.channel import Channel
+from dfproxy.workers.heritage import Old
 from dfproxy.workers.messages import Beat, Ejected, Fault, Leaving, Message, Resolve, encode
 
 log = Logger()
@@ -251,6 +252,15 @@ class Child(ProcessProtocol):
         if self.state in (State.LOADING, State.READY):
             self.fault = self.fault or reason
             self.signal("KILL")
+
+    def left(self) -> Old | None:
+        """
+        For the leader after us; None: it has ended. It goes on as it is.
+        """
+        if self.pid is None:
+            return None
+        channel = -1 if self._channel is None or self.state is State.ENDING else self._channel.fileno()
+        return Old(self.number, self.pid, channel, self._process.pipes[2].fileno())
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """

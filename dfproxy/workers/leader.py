@@ -32,6 +32,8 @@ from dfproxy.model.snapshot import Change, Membership, Revision
 from dfproxy.observe.cells import CELLS, CellDirectory, size
 from dfproxy.workers.child import LATE_S, Child, State
 from dfproxy.workers.definitions import Definitions
+from dfproxy.workers.former import Former
+from dfproxy.workers.heritage import Heritage, Old
 from dfproxy.workers.messages import Answer, Begin, Drain, Ejected, Message, Query, build_id, encode
 from dfproxy.workers.rounds import Rounds
 from dfproxy.workers.seats import Seats
@@ -101,6 +103,7 @@ class WorkerSet:
         settings: sent to each worker; `workers` is how many there are.
         environment: variables of the workers; None: our own.
         wants: called with service name and index when a worker could not connect to a server of that destination.
+        heritage: what the leader before has left; None: there was none.
 
     Attributes:
         slots: the listening sockets.
@@ -113,6 +116,7 @@ class WorkerSet:
         settings: Settings,
         environment: Mapping[str, str] | None = None,
         wants: Callable[[str, int], None] = lambda service, index: None,
+        heritage: Heritage | None = None,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
@@ -124,7 +128,11 @@ class WorkerSet:
         self._count = max(1, settings.workers)
         # With one worker nobody could take over its sockets while a new one starts: keep one that only lacks sockets.
         self._wanted = self._count + (1 if self._count == 1 else 0)
-        self.slots = Slots(settings.bound, self._count)
+        self._heritage = heritage or Heritage()
+        self.slots = Slots(settings.bound, self._count, heritage=self._heritage)
+        left, limits = self._heritage.left, settings.limits
+        drain_s = max(limits.drain_s, limits.tunnel_drain_s)
+        self._former = Former(reactor, () if left is None else left.workers, drain_s)
         self._seats = Seats(self.slots)
         bytes_shared = size(1 + self._wanted + SPARE_BLOCKS)
         self._null_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -195,6 +203,8 @@ class WorkerSet:
         if self._refilling is not None and self._refilling.active():
             self._refilling.cancel()
         self._rounds.stop()
+        self._relieve(None)
+        self._former.look()
         for child in list(self._children):
             if child.state is not State.ENDING:
                 self._end(child)
@@ -224,7 +234,14 @@ class WorkerSet:
         """
         serving = self._seats.serving()
         ordered = sorted(self._children, key=lambda child: (child not in serving, child.number))
-        return tuple(child.pid for child in ordered if child.pid is not None)
+        return (*(child.pid for child in ordered if child.pid is not None), *self._former.pids())
+
+    def left(self) -> tuple[Old, ...]:
+        """
+        All workers, for the leader after us.
+        """
+        found = (child.left() for child in self._children)
+        return (*(old for old in found if old is not None), *self._former.left())
 
     # --- IDataPlane
 
@@ -369,7 +386,14 @@ class WorkerSet:
         self._seats.fill(sorted(ready, key=lambda child: child.number))
         if self._starting is not None and self._seats.taken() == self._count and len(ready) >= self._wanted:
             starting, self._starting = self._starting, None
-            self._seats.settled().addCallback(starting.callback).addErrback(_unexpected)
+            self._seats.settled().addCallback(self._relieve).addCallback(starting.callback).addErrback(_unexpected)
+
+    def _relieve(self, _: None) -> None:
+        """
+        Ours accept everywhere: those of before need not any more.
+        """
+        self._former.let_go()
+        self._heritage.close()
 
     # --- workers that go
 
@@ -455,6 +479,8 @@ class WorkerSet:
         now = self._reactor.seconds()
         stalled = now - self._ticked > 2 * TICK_S
         self._ticked = now
+        self._former.look()
+        self._close_if_empty()
         for child in list(self._children):
             if stalled:
                 # We were not running ourselves, and what they said meanwhile is still unread.
@@ -495,7 +521,7 @@ class WorkerSet:
         child.kill_at = now + KILL_S
 
     def _close_if_empty(self) -> None:
-        if self._stopped is None or self._stopped.called or self._children:
+        if self._stopped is None or self._stopped.called or self._children or self._former.pids():
             return
         if self._ticks.running:
             self._ticks.stop()

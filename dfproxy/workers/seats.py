@@ -89,19 +89,19 @@ class Seats:
             if seat.stand_in is child:
                 seat.stand_in = None
 
-    def open(self, slots: tuple[Slot, ...]) -> Deferred[None]:
+    def open(self, slots: tuple[tuple[Slot, ...], ...]) -> Deferred[None]:
         """
         Accept on these as well.
 
         Args:
-            slots: one for each seat.
+            slots: those of each seat.
 
         Returns:
             Deferred: fires when all who serve a seat do so, or are gone.
         """
         asked = [
-            child.ask(Adopt((slot,)), descriptors=(self._slots.descriptor(slot),))
-            for seat, slot in zip(self._seats, slots)
+            child.ask(Adopt(of_seat), descriptors=tuple(map(self._slots.descriptor, of_seat)))
+            for seat, of_seat in zip(self._seats, slots)
             for child in _of(seat)
         ]
         return _over(asked)

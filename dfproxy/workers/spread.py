@@ -20,6 +20,7 @@ _SYSCALL = {"x86_64": 321, "aarch64": 280}
 _MAP_CREATE, _PROG_LOAD = 0, 5
 _MAP_ARRAY, _SOCKET_FILTER = 2, 1
 _SO_ATTACH_REUSEPORT_EBPF = 52
+_SO_DETACH_REUSEPORT_BPF = 68
 
 _INSTRUCTION = struct.Struct("@BBhi")
 _R0, _R1, _R2, _R10 = 0, 1, 2, 10
@@ -82,6 +83,16 @@ def attach(opened: socket.socket, program: int) -> None:
         OSError: the kernel does not want to.
     """
     opened.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_EBPF, program)
+
+
+def detach(opened: socket.socket) -> None:
+    """
+    Leave the address of this socket to the kernel's own choice again; everybody may.
+
+    Raises:
+        OSError: there is no program, or the kernel is older than 5.3.
+    """
+    opened.setsockopt(socket.SOL_SOCKET, _SO_DETACH_REUSEPORT_BPF, 0)
 
 
 def _bpf(number: int, command: int, about: bytes) -> int:

@@ -218,6 +218,43 @@ class DaemonTests(SynchronousTestCase):
         for _ in range(10):
             self.assertEqual(self.get(), b"hello")
 
+    def test_upgrade(self) -> None:
+        """
+        As that user, who could not bind the port, it becomes another version in the background, at SIGHUP and again
+        with more workers: same process, pid file and log, and the pid file is gone at the end.
+        """
+        require_root()
+        port = next(port for port in range(1023, 600, -1) if not self.in_use(port))
+        needed = [Path(os.path.realpath(sys.executable)), Path(sys.executable), ROOT]
+        (self.folder / "state").mkdir()
+        for path in (self.folder, self.folder / "state"):
+            os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
+        prefix = "\n".join(reachable(needed)) or ":"
+        pid = self.start("--uid", str(NOBODY.pw_uid), "--gid", str(NOBODY.pw_gid), front=port, prefix=prefix)
+        self.served()
+        for count in (1, 2):
+            workers = children_of(pid)
+            if count == 1:
+                os.kill(pid, signal.SIGHUP)
+            else:
+                connection = HTTPConnection("127.0.0.1", self.api, timeout=40)
+                connection.request("POST", "/v1/docker-flow-proxy/upgrade?workers=3")
+                response = connection.getresponse()
+                self.assertEqual(response.status, 200, response.read())
+                connection.close()
+            until(lambda wanted=count + 1: self.log().count("control API on") == wanted, 40, self.log)
+            until(lambda former=workers: not any(map(runs, former)), 20, self.log)
+            for _ in range(10):
+                self.assertEqual(self.get(), b"hello")
+        until(lambda: len(children_of(pid)) == 3, 5, "the former ones are reaped")
+        self.assertIn("workers share a queue", self.log())
+        self.assertEqual(set(fields_of(pid)["Uid"]), {str(NOBODY.pw_uid)})
+        self.assertEqual(self.pid_file.read_text(), str(pid))
+        self.assertNotIn("Traceback", self.log())
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not runs(pid), 15, self.log)
+        self.assertFalse(self.pid_file.exists())
+
     def in_use(self, port: int) -> bool:
         """
         Whether somebody listens there.

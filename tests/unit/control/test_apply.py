@@ -32,7 +32,7 @@ from dfproxy.observe.metrics import FIELDS
 from dfproxy.routing.table import Current
 from dfproxy.testing import FakeRequest
 from dfproxy.upstream.live import LiveBackend, LiveServer
-from tests.dialogue import FORWARDED, HOSTS, Dialogue, Party, Step, client, connections, server
+from tests.dialogue import FORWARDED, HOSTS, Dialogue, Party, Step, client, connections, server, waits
 from tests.folders import PluginFolders
 
 A, B, C = HOSTS
@@ -600,7 +600,7 @@ class DrainTests(PlaneCase):
 
     def test_drain(self) -> None:
         """
-        Idle connections are closed at once, a request under way is answered, and then it is over.
+        Connections that have been idle for a second are closed, a request under way is answered, and then it is over.
         """
         made = self.made
         made.apply(service("a"), memberships=[members("a", A)])
@@ -608,6 +608,7 @@ class DrainTests(PlaneCase):
         made.dial()
         made.run(client.sends("GET /a HTTP/1.1", "Host: a.test"))
         over = self.plane.drain(30.0)
+        made.run(Party("client", 0).is_open(), waits(1.2))
         made.run(Party("client", 0).is_closed(), server.gets("GET /a HTTP/1.1", "Host: a.test", FORWARDED))
         made.reactor.wait(5)
         self.assertFalse(over.called)

@@ -18,6 +18,7 @@ from tests.dialogue import (
     client,
     dials,
     server,
+    waits,
 )
 
 GET = ("GET /x HTTP/1.1", "Host: a.test")
@@ -78,13 +79,16 @@ class SiteTests(DialogueCase):
 
     def test_draining(self) -> None:
         """
-        A process that ends closes idle connections, answers what is under way with `Connection: close`, and lets a
-        new connection ask once.
+        A process that ends closes connections that have been idle for a second, answers what is under way with
+        `Connection: close`, and lets a new connection ask once.
         """
         dialogue = Dialogue()
         dialogue.run(*asks, *answers, dials(), *asks, dials())
         dialogue.traffic.closing = True
         dialogue.run(
+            site_does("close_idle"),
+            Party("client", 0).is_open(),
+            waits(1.1),
             site_does("close_idle"),
             Party("client", 0).is_closed(),
             Party("client", 1).is_open(),

@@ -14,10 +14,20 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.workers.channel import Channel, ChannelLost
 from dfproxy.workers.child import LATE_S, LINE_BYTES, LINES_PER_S, Child, State
+from dfproxy.workers.heritage import Old
 from dfproxy.workers.messages import Beat, Done, Ejected, Fault, Leaving, Message, Query, Resolve
 from tests.unit.workers.pump import Pump
 
 BUILD = b"12345678"
+
+
+class PaperPipe:
+    """
+    Where Twisted reads what it says.
+    """
+
+    def fileno(self) -> int:
+        return 99
 
 
 class PaperProcess:
@@ -25,10 +35,11 @@ class PaperProcess:
     What `spawnProcess` gives.
     """
 
-    pid = 4711
+    pid: int | None = 4711
 
     def __init__(self) -> None:
         self.signals: list[str] = []
+        self.pipes = {2: PaperPipe()}
 
     def signalProcess(self, name: str) -> None:
         self.signals.append(name)
@@ -200,6 +211,22 @@ class ChildTests(ChildCase):
         self.child.childDataReceived(2, b"last")
         self.child.processEnded(Failure(ProcessTerminated(0)))
         self.assertEqual(self.lines[-1], "last")
+
+    def test_left(self) -> None:
+        """
+        The leader after us is told of it with its channel, which is open, unless it is ending; of one that has ended
+        it is not told.
+        """
+        left = self.child.left()
+        assert left is not None
+        self.assertEqual((left.number, left.pid, left.errors), (3, 4711, 99))
+        with socket.socket(fileno=socket.dup(left.channel)) as ours:
+            ours.send(b"")
+            self.assertEqual(ours.family, socket.AF_UNIX)
+        self.child.state = State.ENDING
+        self.assertEqual(self.child.left(), Old(3, 4711, -1, 99))
+        self.reactor.process.pid = None
+        self.assertIsNone(self.child.left())
 
     def test_cannot_start(self) -> None:
         """

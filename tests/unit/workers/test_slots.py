@@ -4,12 +4,15 @@ Listening sockets of the leader.
 
 from __future__ import annotations
 
+import os
+import select
 import socket
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.errors import InvalidSettings
 from dfproxy.model.listener import Listener
+from dfproxy.workers.heritage import FRONT, Door, Heritage
 from dfproxy.workers.slots import TAKEN_S, Slots
 
 
@@ -99,7 +102,7 @@ class SlotsTests(SynchronousTestCase):
         slots.add(wanted)
         socket.create_connection(("127.0.0.1", port), 1).close()
         self.assertEqual([len(slots.of_seat(seat)) for seat in range(3)], [1, 1, 1])
-        handed = slots.hand_out(wanted)
+        handed = tuple(slot for of_seat in slots.hand_out(wanted) for slot in of_seat)
         self.assertEqual([slots.of_seat(seat)[1] for seat in range(3)], list(handed))
         taken = slots.take_back(wanted)
         self.assertEqual(taken, handed)
@@ -108,4 +111,95 @@ class SlotsTests(SynchronousTestCase):
         slots.drop(slots.take_back(wanted))
         self.assertRaises(OSError, socket.create_connection, ("127.0.0.1", port), 1)
         slots.add(wanted)
-        self.assertFalse({slot.number for slot in slots.hand_out(wanted)} & {slot.number for slot in handed})
+        again = {slot.number for of_seat in slots.hand_out(wanted) for slot in of_seat}
+        self.assertFalse(again & {slot.number for slot in handed})
+
+
+class TakenUpTests(SynchronousTestCase):
+    """
+    After an upgrade, or with sockets of systemd.
+    """
+
+    def opened(self, count: int, shared: bool = True) -> tuple[Heritage, int]:
+        """
+        So many sockets of one address, open already.
+        """
+        found, port = Heritage(), 0
+        for _ in range(count):
+            one = socket.socket()
+            if shared:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            one.bind(("127.0.0.1", port))
+            one.listen()
+            port = one.getsockname()[1]
+            found.doors.append((Door(FRONT, "127.0.0.1", port, one.fileno()), one))
+        return found, port
+
+    def slots(self, heritage: Heritage, port: int, each: int) -> Slots:
+        slots = Slots((Listener("127.0.0.1", port),), each, lambda _: self.fail("nothing is waited for"), heritage)
+        self.addCleanup(slots.close)
+        slots.open()
+        return slots
+
+    def inodes(self, slots: Slots, seat: int) -> list[int]:
+        return [os.fstat(slots.descriptor(slot)).st_ino for slot in slots.of_seat(seat)]
+
+    def test_fewer_workers(self) -> None:
+        """
+        No socket is closed: a worker serves several.
+        """
+        heritage, port = self.opened(5)
+        before = {os.fstat(opened.fileno()).st_ino for _, opened in heritage.doors}
+        slots = self.slots(heritage, port, 2)
+        first, second = self.inodes(slots, 0), self.inodes(slots, 1)
+        self.assertEqual((len(first), len(second)), (3, 2))
+        self.assertEqual({*first, *second}, before)
+        self.assertEqual(slots.addresses(), (("127.0.0.1", port),))
+        self.assertEqual(len(slots.doors()), 5)
+
+    def test_more_workers(self) -> None:
+        """
+        Further sockets are opened, and get no connection before somebody is told to accept there.
+        """
+        heritage, port = self.opened(1)
+        [(_, old)] = heritage.doors
+        old.setblocking(False)
+        slots = self.slots(heritage, port, 3)
+        clients = [socket.create_connection(("127.0.0.1", port), 1) for _ in range(12)]
+        for client in clients:
+            self.addCleanup(client.close)
+            old.accept()[0].close()
+        self.assertEqual(len(slots.doors()), 1)
+        self.assertEqual(len({inode for seat in range(3) for inode in self.inodes(slots, seat)}), 3)
+        self.assertEqual(len(slots.doors()), 3)
+        for _ in range(48):
+            self.addCleanup(socket.create_connection(("127.0.0.1", port), 1).close)
+        readable, _, _ = select.select([slots.descriptor(slots.of_seat(seat)[0]) for seat in range(3)], [], [], 0)
+        self.assertEqual(len(readable), 3)
+
+    def test_one_for_all(self) -> None:
+        """
+        Where no further socket can be had workers share the one there is; it is handed on once.
+        """
+        heritage, port = self.opened(1, shared=False)
+        slots = self.slots(heritage, port, 3)
+        inodes = {inode for seat in range(3) for inode in self.inodes(slots, seat)}
+        self.assertEqual((len(inodes), len(slots.doors())), (1, 1))
+        self.assertEqual(len({slot.number for seat in range(3) for slot in slots.of_seat(seat)}), 3)
+
+    def test_added(self) -> None:
+        """
+        A port that a service asks for is taken up like any other, and let go with all its sockets.
+        """
+        heritage, port = self.opened(3)
+        slots = Slots((), 2, heritage=heritage)
+        self.addCleanup(slots.close)
+        slots.open()
+        listener = Listener("127.0.0.1", port)
+        slots.add(listener)
+        self.assertEqual([len(of_seat) for of_seat in slots.hand_out(listener)], [2, 1])
+        self.assertEqual([len(slots.of_seat(seat)) for seat in range(2)], [2, 1])
+        taken = slots.take_back(listener)
+        self.assertEqual(len(taken), 3)
+        slots.drop(taken)
+        self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", port), 1)
