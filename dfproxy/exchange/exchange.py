@@ -77,15 +77,18 @@ class Exchange:
         "_pieces",
         "_pieces_bytes",
         "_queued",
+        "_since",
         "_upload",
         "answered",
         "attempts",
         "backend",
         "bytes_in",
         "bytes_out",
+        "connect_s",
         "connection",
         "downstream",
         "over",
+        "queue_s",
         "request",
         "request_ended",
         "responding",
@@ -269,6 +272,7 @@ class Exchange:
         if backend.announce:
             self._attempt_announced(server)
         else:
+            self._since = self.traffic.monotonic()
             self.traffic.connector.connect(server, self)
 
     def _attempt_announced(self, server: LiveServer) -> None:
@@ -284,6 +288,7 @@ class Exchange:
         if connection is not None:
             self._send(connection)
         else:
+            self._since = self.traffic.monotonic()
             self.traffic.connector.connect(server, self, greeting)
 
     # --- a place at the server (`Queued`)
@@ -294,6 +299,8 @@ class Exchange:
         """
         server = places.find(self, picked, self.backend.usable)
         self._queued = server is None and places.wait(self)
+        if self._queued:
+            self._since = self.traffic.monotonic()
         if server is None and not self._queued:
             self._fail(QUEUE_FULL)
         return server
@@ -306,15 +313,19 @@ class Exchange:
         return getattr(self.request, "sticky", None) is not None
 
     def place_free(self) -> bool:
-        self._queued = False
+        self._leave_queue()
         if not self.over:
             self._attempt()
         return not self._queued
 
     def waited_long(self) -> None:
-        self._queued = False
+        self._leave_queue()
         if not self.over:
             self._fail(QUEUE_TIMEOUT)
+
+    def _leave_queue(self) -> None:
+        self._queued = False
+        self.queue_s = getattr(self, "queue_s", 0.0) + self.traffic.monotonic() - self._since
 
     def _take(self, server: LiveServer) -> None:
         backend = self.backend
@@ -357,6 +368,7 @@ class Exchange:
         if self.over:
             connection.keep()  # the client went meanwhile; somebody else can use it
         else:
+            self.connect_s = self.traffic.monotonic() - self._since
             self._send(connection)
 
     def _send(self, connection: ServerConnection) -> None:
@@ -416,7 +428,7 @@ class Exchange:
 
     def _stop_waiting(self) -> bool:
         if self._queued:
-            self._queued = False
+            self._leave_queue()
             if self.backend.places is not None:
                 self.backend.places.leave(self)
         pause, self._pause = self._pause, None

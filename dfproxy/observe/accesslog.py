@@ -19,15 +19,17 @@ from dfproxy.observe.logformat import (
     HTTP,
     TCP,
     Line,
+    answering_ms,
     captured,
     compile_format,
+    connecting_ms,
     connections,
     frontend_name,
     plain_text,
+    queued_ms,
     request_line,
     server_name,
     total_ms,
-    until_answer_ms,
 )
 
 BLOCK_BYTES = 4096
@@ -196,7 +198,8 @@ def _httplog_line(line: Line) -> str:
     fields = f"{captured(line)} " if line.captured else ""
     return (
         f"{request.client_host}:{getattr(request, 'client_port', 0)} [{line.date}] {frontend_name(line)} "
-        f"{exchange.backend_name}/{server_name(line)} 0/0/0/{until_answer_ms(line)}/{total_ms(line)} "
+        f"{exchange.backend_name}/{server_name(line)} "
+        f"0/{queued_ms(line)}/{connecting_ms(line)}/{answering_ms(line)}/{total_ms(line)} "
         f"{exchange.status} {exchange.bytes_out} - - {line.ending.flags}-- "
         f"{clients}/{clients}/{there}/{at_server}/{max(exchange.attempts - 1, 0)} 0/0 "
         f'{fields}"{request_line(line)}"'

@@ -127,6 +127,29 @@ def until_answer_ms(line: Line) -> int:
     return int((exchange.answered - exchange.started) * 1e3) if exchange.answered else -1
 
 
+def queued_ms(line: Line) -> int:
+    """
+    Milliseconds that it waited for a place at a server.
+    """
+    return int(getattr(line.exchange, "queue_s", 0.0) * 1e3)
+
+
+def connecting_ms(line: Line) -> int:
+    """
+    Milliseconds until its connection to the server was there; 0 with one that had been there before.
+    """
+    return int(getattr(line.exchange, "connect_s", 0.0) * 1e3)
+
+
+def answering_ms(line: Line) -> int:
+    """
+    Milliseconds that the server took to the head of its answer; -1: there was none.
+    """
+    if not line.exchange.answered:
+        return -1
+    return max(until_answer_ms(line) - queued_ms(line) - connecting_ms(line), 0)
+
+
 def total_ms(line: Line) -> int:
     """
     Milliseconds from the request's head to the end.
@@ -178,13 +201,13 @@ COMMON: dict[str, Field] = {
     "B": lambda line: str(line.exchange.bytes_out),
     "H": lambda line: line.surroundings[0],
     "T": _time("%d/%b/%Y:%H:%M:%S +0000", False),
-    "Tc": _always("0"),
+    "Tc": lambda line: str(connecting_ms(line)),
     "Td": lambda line: str(max(total_ms(line) - max(until_answer_ms(line), 0), 0)),
     "Th": _always("0"),
     "Tl": _time("%d/%b/%Y:%H:%M:%S %z", True),
     "Ts": lambda line: str(int(line.wall)),
     "Tt": lambda line: str(total_ms(line)),
-    "Tw": _always("0"),
+    "Tw": lambda line: str(queued_ms(line)),
     "U": lambda line: str(line.exchange.bytes_in),
     "ac": lambda line: str(connections(line)[0]),
     "b": lambda line: line.exchange.backend_name,
@@ -208,10 +231,10 @@ COMMON: dict[str, Field] = {
     "ts": lambda line: line.ending.flags,
 }
 """
-Variables of every line. Times that we do not take apart (until a connection is there, in a queue) are 0.
+Variables of every line. Times that we do not take apart (of a handshake, until a head is complete) are 0.
 """
 
-TCP: dict[str, Field] = COMMON
+TCP: dict[str, Field] = {**COMMON, "Tc": lambda line: str(until_answer_ms(line))}
 """
 Variables of lines about TCP connections.
 """
@@ -230,7 +253,7 @@ HTTP: dict[str, Field] = {
     "Ta": lambda line: str(total_ms(line)),
     "Ti": _always("0"),
     "Tq": _always("0"),
-    "Tr": lambda line: str(until_answer_ms(line)),
+    "Tr": lambda line: str(answering_ms(line)),
     "hr": captured,
     "hrl": lambda line: " ".join(line.captured),
     "hs": _always(""),

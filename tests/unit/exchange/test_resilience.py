@@ -9,6 +9,7 @@ from typing import Any
 from dfproxy.frontend.answers import answer
 from dfproxy.model.resilience import Resilience
 from dfproxy.model.settings import Limits
+from dfproxy.observe.logformat import Line, queued_ms
 from dfproxy.upstream.places import claim_alone, places_for
 from tests.dialogue import (
     FORWARDED,
@@ -183,6 +184,25 @@ class PlaceTests(DialogueCase):
             *answers,
             connections(A),
         )
+
+    def test_times_are_told(self) -> None:
+        """
+        Access lines say how long each waited for a place, and how long for its connection.
+        """
+        dialogue = self.dialogue()
+        dialogue.run(
+            *asks,
+            dials(),
+            client.sends(*GET),
+            waits(1.5),
+            server.sends(*OK, body="hi"),
+            Party("client", 0).gets(*OK, body="hi"),
+            server.gets(*GET, FORWARDED),
+            *answers,
+        )
+        told = [Line(exchange, ending, 0.0, 0.0, "then") for exchange, ending, _ in dialogue.logged]
+        self.assertEqual([queued_ms(line) // 100 for line in told], [0, 15])
+        self.assertEqual([hasattr(exchange, "connect_s") for exchange, _, _ in dialogue.logged], [True, False])
 
     def test_too_long(self) -> None:
         """

@@ -239,7 +239,7 @@ class ChosenTests(LogCase):
         )
         self.assertEqual(
             self.said(AccessLines("httplog"), (connection, COMPLETE)),
-            "192.0.2.1:4711 [then.042] services web-be8080_0/web_1 0/0/250 42 -- 0/0/0/0/0 0/0\n",
+            "192.0.2.1:4711 [then.042] services web-be8080_0/web_1 0/12/250 42 -- 0/0/0/0/0 0/0\n",
         )
         self.assertEqual(json.loads(self.said(AccessLines("json", http="%ST"), (connection, COMPLETE)))["status"], 200)
 

@@ -53,8 +53,16 @@ class FormatTests(SynchronousTestCase):
             '"GET /x?q=1 HTTP/1.1"',
         )
         self.assertEqual(
-            self.said(TCPLOG, TCP), "192.0.2.1:4711 [then] services web-be8080_0/web_1 0/0/250 42 -- 7/7/5/2/1 0/0"
+            self.said(TCPLOG, TCP), "192.0.2.1:4711 [then] services web-be8080_0/web_1 0/12/250 42 -- 7/7/5/2/1 0/0"
         )
+
+    def test_times(self) -> None:
+        """
+        What a request waited for: a place at the server, a connection, the answer; together the time until the answer.
+        """
+        waited = {"queue_s": 0.005, "connect_s": 0.0031}
+        self.assertEqual(self.said("%TR/%Tw/%Tc/%Tr/%Ta", **waited), "0/5/3/4/250")
+        self.assertEqual(self.said("%Tw/%Tc/%Tr", **waited, answered=0.0), "5/3/-1")
 
     def test_nobody(self) -> None:
         """
