@@ -86,6 +86,7 @@ Pause in seconds after writing anew has failed.
 """
 
 WORDS = {
+    errno.ENOENT: "the state folder (--state-dir) is not there any more",
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota of the disk is used up",
     errno.EROFS: "the file system is read-only",

@@ -147,7 +147,8 @@ class Child(ProcessProtocol):
             self._process = self.reactor.spawnProcess(
                 self,
                 sys.executable,
-                [sys.executable, "-m", "dfproxy.workers.worker"],
+                # -P: nothing is imported from the folder in which somebody happened to start us.
+                [sys.executable, "-P", "-m", "dfproxy.workers.worker"],
                 env=dict(environment),
                 childFDs={0: null_fd, 1: 1, 2: "r", 3: theirs.fileno(), 4: cells_fd},
             )

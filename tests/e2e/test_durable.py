@@ -2,6 +2,7 @@
 What was acknowledged survives: leaders killed with -9 at any moment, full disks, folders that cannot be used.
 
 How long it took until the port answered again, and what a change costs beside one fsync of the same disk, is printed.
+It is one thing: a state folder, and all that may become of it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -369,6 +371,30 @@ class FullDiskTests(DurableCase):
     """
     A disk without room.
     """
+
+    def test_folder_removed(self) -> None:
+        """
+        The state folder is removed while we run: calls are refused with a reason that names it; once there is one again
+        the next call writes all of it, and a start finds that.
+        """
+        proxy = self.start(workers=1)
+        proxy.publish("always", self.server, path="/always")
+        before = revision(proxy)
+        state = proxy.folder / "state"
+        shutil.rmtree(state)
+        status, answer = proxy.call("reconfigure", serviceName="new", servicePath="/new", endpoints=self.servers)
+        self.assertEqual(status, 503)
+        self.assertEqual(
+            answer["Message"], "cannot be made durable: the state folder (--state-dir) is not there any more"
+        )
+        self.assertEqual(revision(proxy), before)
+        self.assertEqual(proxy.get("/always").status, 200)
+        state.mkdir(mode=0o700)
+        proxy.publish("new", self.server, path="/new")
+        proxy.kill_leader()
+        proxy, _, _ = self.again(proxy)
+        for path in ("/always", "/new"):
+            self.assertEqual(proxy.get(path).status, 200)
 
     def test_full(self) -> None:
         """

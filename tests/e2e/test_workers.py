@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -385,6 +386,20 @@ class EndTests(WorkersCase):
             yield self.until(lambda victim=victim: victim not in self.workers.pids())
             yield self.ask()
         self.assertIn("3 workers were replaced", self.workers.degraded)
+        yield self.ask()
+
+    @inlineCallbacks
+    def test_strange_folder(self) -> Generator[Any, Any, None]:
+        """
+        Files in the folder in which the proxy is started are not taken for modules: they may be anybody's.
+        """
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        for name in ("dataclasses", "h2", "socket", "msgspec"):
+            (folder / f"{name}.py").write_text("raise SystemExit('somebody else')\n")
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(folder)
+        yield self.begin(1)
         yield self.ask()
 
     @inlineCallbacks
