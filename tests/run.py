@@ -19,11 +19,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".results"
@@ -41,11 +43,31 @@ class Suite:
         tests: what trial loads.
         limit_s: seconds after which it is ended; several times what it takes alone on two cores,
             since CI machines are shared.
+        lane: 0: it runs alone. Suites of other lanes run side by side, those of one lane one after the other: real
+            processes are waited for most of the time, and one after the other they would take more than six minutes.
     """
 
     name: str
     tests: tuple[str, ...]
     limit_s: float
+    lane: int = 0
+
+
+FIXED_PORTS = ("test_readme", "test_walk")
+"""
+Modules of tests/e2e that take the ports of the demo: in one lane, so that they never meet.
+"""
+
+
+def end_to_end(lane: int) -> tuple[str, ...]:
+    """
+    One half of the modules of tests/e2e, each second by name.
+
+    Args:
+        lane: 1 or 2.
+    """
+    found = sorted({file.stem for file in (ROOT / "tests" / "e2e").glob("test_*.py")} - set(FIXED_PORTS))
+    return tuple(f"tests.e2e.{name}" for name in (*found[lane - 1 :: 2], *(FIXED_PORTS if lane == 2 else ())))
 
 
 SUITES = (
@@ -53,11 +75,12 @@ SUITES = (
     Suite("unit", ("tests.unit",), 180),
     Suite("plugins", ("tests.plugins",), 60),
     Suite("uv", ("tests.uv",), 240),
-    Suite("wire", ("tests.wire",), 120),
-    Suite("e2e", ("tests.e2e",), 420),
-    Suite("faults", ("tests.faults",), 180),
-    Suite("conformance", ("tests.test_conformance",), 420),
-    Suite("oracle", ("tests.oracle",), 240),
+    Suite("e2e", end_to_end(1), 600, 1),
+    Suite("faults", ("tests.faults",), 180, 1),
+    Suite("e2e-more", end_to_end(2), 600, 2),
+    Suite("wire", ("tests.wire",), 120, 2),
+    Suite("conformance", ("tests.test_conformance",), 420, 2),
+    Suite("oracle", ("tests.oracle",), 240, 1),
     # Last: it looks at what the others did.
     Suite("parts", ("tests.test_parts",), 30),
 )
@@ -135,14 +158,26 @@ def session_members(session: int) -> Iterator[tuple[int, str]]:
             yield int(entry.name), before.partition("(")[2]
 
 
-def run_limited(command: tuple[str, ...], limit_s: float) -> tuple[int | None, list[str]]:
+def run_limited(
+    command: tuple[str, ...], limit_s: float, said: IO[bytes] | None = None
+) -> tuple[int | None, list[str]]:
     """
     Run a command in a session of its own and end all that is left of it.
+
+    Args:
+        said: gets what it prints; None: it is printed at once.
 
     Returns:
         Its exit status, None when it was ended for its time; and the processes it left behind.
     """
-    child = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True)
+    child = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=said,
+        stderr=None if said is None else subprocess.STDOUT,
+        start_new_session=True,
+    )
     try:
         status: int | None = child.wait(limit_s)
     except subprocess.TimeoutExpired:
@@ -175,16 +210,19 @@ def run_lint() -> None:
         print(f"  {name}: {outcome}", flush=True)
 
 
-def run_suite(suite: Suite) -> None:
+def run_suite(suite: Suite, said: IO[bytes] | None = None) -> None:
     """
     Run one suite; what goes wrong with it as a whole becomes a result as well.
+
+    Args:
+        said: as for `run_limited`.
     """
     RESULTS.mkdir(exist_ok=True)
     results = RESULTS / f"{suite.name}.jsonl"
     results.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="dfproxy-trial-") as temporary:
         arguments = (str(results), suite.name, f"{temporary}/trial", *suite.tests)
-        status, left = run_limited((sys.executable, "-m", "tests.record", *arguments), suite.limit_s)
+        status, left = run_limited((sys.executable, "-m", "tests.record", *arguments), suite.limit_s, said)
     rows = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
     if status is None:
         write_result(suite.name, f"{suite.name}: time", "failed", f"ended after {suite.limit_s:g} s")
@@ -194,6 +232,33 @@ def run_suite(suite: Suite) -> None:
         write_result(suite.name, f"{suite.name}: empty", "failed", "no test was found")
     if left:
         write_result(suite.name, f"{suite.name}: left behind", "failed", ", ".join(left))
+
+
+def run_lane(suites: list[Suite], printing: threading.Lock) -> None:
+    """
+    Run suites one after the other, and print what each said when it is over.
+    """
+    for suite in suites:
+        began = time.monotonic()
+        with tempfile.TemporaryFile() as said:
+            run_suite(suite, said)
+            said.seek(0)
+            with printing:
+                print(f"---- {suite.name}\n{said.read().decode('utf-8', 'replace')}")
+                print(f"  {suite.name}: {time.monotonic() - began:.1f} s", flush=True)
+
+
+def run_lanes(suites: list[Suite]) -> None:
+    """
+    Run the lanes side by side.
+    """
+    printing = threading.Lock()
+    lanes = [[suite for suite in suites if suite.lane == lane] for lane in sorted({suite.lane for suite in suites})]
+    threads = [threading.Thread(target=run_lane, args=(lane, printing)) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def print_total(*steps: str) -> int:
@@ -238,7 +303,15 @@ def main(*wanted: str) -> int:
         for file in RESULTS.glob("*.jsonl"):
             file.unlink()
     chosen = wanted or known
+    beside = [suite for suite in SUITES if suite.lane and not wanted]
     for position, name in enumerate(chosen, 1):
+        if any(suite.name == name for suite in beside):
+            if name == beside[0].name:
+                print(
+                    f"[{position}/{len(chosen)}] side by side: {', '.join(suite.name for suite in beside)}", flush=True
+                )
+                run_lanes(beside)
+            continue
         print(f"[{position}/{len(chosen)}] {name}", flush=True)
         began = time.monotonic()
         if name == "lint":
