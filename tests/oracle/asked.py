@@ -8,6 +8,9 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+FIXED = ("Accept-Encoding", "X-Forwarded-For")
+"""Fields that near misses leave alone: see `words.INTENDED`."""
+
 Change = Callable[[str], str]
 
 
@@ -96,7 +99,7 @@ class Misses:
         if where == "host":
             host, colon, port = request.host.partition(":")
             request.host = (change(host) or "a") + colon + port
-        elif where == "line" and (lines := [line for line in request.lines if not line.startswith("Accept-")]):
+        elif where == "line" and (lines := [line for line in request.lines if not line.startswith(FIXED)]):
             at = request.lines.index(self._chance.choice(lines))
             name, _, value = request.lines[at].partition(": ")
             request.lines[at] = f"{name}: {change(value)}"

@@ -147,6 +147,8 @@ INTENDED = {
     "and HAProxy reads only the first letter of such words: that field is not changed in near misses",
     "bad port": "for wildcard domains HAProxy takes off whatever follows a colon in Host, dfproxy a port number only: "
     "ports that are no number are not drawn",
+    "no address": "HAProxy looks behind what is no address in X-Forwarded-For, dfproxy stops there and believes less: "
+    "that field is not changed in near misses",
     "turn": "which of several servers gets a request without a cookie is nobody's promise",
     "passwords": "the text shows none (contract 2.6, oddity 06): the oracle puts them in",
 }
