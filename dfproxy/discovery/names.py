@@ -450,6 +450,7 @@ class _Sockets:
         protocols = self._open[v6]
         if len(protocols) < SOCKETS_LIMIT:
             protocol = _UdpQuestions(_Nobody(), reactor=self._reactor)
+            protocol.noisy = False  # each name that is asked would be two lines more in the log
             try:
                 self._reactor.listenUDP(0, protocol, interface="::" if v6 else "")
             except CannotListenError:

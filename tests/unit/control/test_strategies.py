@@ -64,7 +64,7 @@ class BuiltInTests(SynchronousTestCase):
             ["ewma", "first", "hdr", "leastconn", "random", "roundrobin", "source", "uri"],
         )
         self.assertEqual(sorted(strategies.orders), ["dfp", "specific"])
-        self.assertEqual(sorted(strategies.conditions), ["method", "network"])
+        self.assertEqual(sorted(strategies.conditions), ["haproxy-lines", "method", "network"])
         for name, balancer in strategies.balancers.items():
             verifyObject(IBalancerFactory, balancer)
             self.assertEqual(balancer.name, name)
