@@ -81,6 +81,7 @@ from dfproxy.observe.clients import measures as client_measures
 from dfproxy.observe.prometheus import Measure, Totals
 from dfproxy.polling import Poller
 from dfproxy.service import make_data_plane
+from dfproxy.systemd import Notifier
 from dfproxy.tls.context import checker, make_context
 from dfproxy.tls.servers import ServerSides
 from dfproxy.tls.sni import pass_over_unreadable_names
@@ -189,7 +190,7 @@ class ProxyService(TwistedService):
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._heritage = heritage or Heritage()
-        self._owner, self._command = owner, command
+        self._owner, self._command, self._environment = owner, command, environment or {}
         settings = replace(settings, tls=_with_client_ca(settings.tls))
         self.settings = settings
         self._reactor = reactor
@@ -308,8 +309,11 @@ class ProxyService(TwistedService):
             self._settle,
             self._resume,
             self._left,
-            environment or {},
+            self._environment,
+            begun=lambda: self._notifier.reloading("another version is tried"),
+            over=lambda why: self._notifier.ready(f"no upgrade, this version goes on: {why}"),
         )
+        self._notifier = Notifier({}, os.getpid(), reactor)
         self._control = self._make_control()
         self._at_start: Deferred[Any] | None = None
 
@@ -370,6 +374,9 @@ class ProxyService(TwistedService):
 
     def startService(self) -> None:
         TwistedService.startService(self)
+        # Only now: the process may have gone to the background.
+        self._notifier = Notifier(self._environment, os.getpid(), self._reactor)
+        self._notifier.watch(self._is_well)
         if self._state is not None and self._remembered is not None:
             self._restore(self._state, self._remembered)
         gc.set_threshold(*GC_THRESHOLDS)
@@ -429,6 +436,8 @@ class ProxyService(TwistedService):
         if self.api_port is not None:
             host: Any = self.api_port.getHost()
             log.info("control API on {host}:{port}", host=host.host, port=host.port)
+        if not self._ending:
+            self._notifier.ready(f"serving with {self.settings.workers} workers")
             if exposed(self.settings.api_address, self._guard):
                 log.warn(
                     "whoever reaches the control API ({host}:{port}) can change all routes: bind it to an address of "
@@ -462,6 +471,7 @@ class ProxyService(TwistedService):
         ends at once.
         """
         self._ending = True
+        self._notifier.stopping("told to end; what is under way ends first")
         yield maybeDeferred(TwistedService.stopService, self)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._at_once)
@@ -493,6 +503,7 @@ class ProxyService(TwistedService):
         yield self._asks.close()
         yield self.names.stop()
         self._remove_pid_file()
+        self._notifier.stop()
 
     # --- upgrade -----------------------------------------------------------------------------------------------
 
@@ -721,6 +732,12 @@ class ProxyService(TwistedService):
     def _ask_quarantine(self) -> Generator[Deferred[Any], Any, None]:
         answers = yield self.data_plane.query("quarantine", None)
         self._quarantined = {name: reason for answer in answers if answer for name, reason in answer.items()}
+
+    def _is_well(self) -> bool:
+        """
+        For the watchdog: we are asked, so we run; and before the start is over and at the end that is all.
+        """
+        return self._workers is None or not self._begun or self._ending or self._workers.is_alive
 
     def _ready(self) -> dict[str, str]:
         problems = {}

@@ -31,7 +31,7 @@ from dfproxy.discovery.environment import services_of_variables, unread, with_se
 from dfproxy.discovery.secrets import read_secrets
 from dfproxy.errors import DfproxyError, InvalidSettings
 from dfproxy.model.settings import Settings
-from dfproxy.workers.heritage import Command, receive
+from dfproxy.workers.heritage import Command, first_variables, receive
 
 EXAMPLE = """\
 Example: an API on port 8080, HTTP on port 8000, and one service from the start:
@@ -276,7 +276,7 @@ def makeService(options: Options) -> IService:
         log.warn("{line}", line=line)
     try:
         # Descriptors that are ours by number: seen to before anything else is opened, and told to no child.
-        heritage = receive(os.environ)
+        heritage = receive(os.environ, first_variables())
         command = options.command() if heritage.left is None else heritage.left.command
         service: IService = make_service(
             options.settings, _owner(options.parent), options.again, heritage, command, os.environ

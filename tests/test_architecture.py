@@ -29,6 +29,7 @@ STOREYS = {
     "health": 1,
     "observe": 1,
     "polling": 1,
+    "systemd": 1,
     "transport": 1,
     "wire": 1,
     "dfp": 2,

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 from twisted.logger import Logger
@@ -166,10 +167,11 @@ class Heritage:
         Args:
             port: as configured; 0: those that were opened for any.
         """
+        address = _bare(address)
         claimed = [
             door
             for door in self.doors
-            if door[0].kind in (kind, "") and (door[0].address, door[0].port) == (address, port)
+            if door[0].kind in (kind, "") and (_bare(door[0].address), door[0].port) == (address, port)
         ]
         self.doors = [door for door in self.doors if door not in claimed]
         return [opened for _, opened in claimed]
@@ -211,9 +213,25 @@ def write(left: Left) -> int:
     return descriptor
 
 
-def receive(environment: MutableMapping[str, str]) -> Heritage:
+def first_variables() -> dict[str, str]:
+    """
+    The variables that this process was executed with: Twisted takes away those that tell of systemd's sockets when it
+    looks for plugins.
+    """
+    try:
+        content = Path("/proc/self/environ").read_bytes()
+    except OSError:
+        return {}
+    return dict(os.fsdecode(pair).partition("=")[::2] for pair in content.split(b"\0") if pair)
+
+
+def receive(environment: MutableMapping[str, str], first: Mapping[str, str] | None = None) -> Heritage:
     """
     Find what is open, and take its description out of the variables.
+
+    Args:
+        environment: those of the process.
+        first: as of `first_variables`; None: none but those.
     """
     found = Heritage()
     number = environment.pop(VARIABLE, "")
@@ -224,7 +242,9 @@ def receive(environment: MutableMapping[str, str]) -> Heritage:
             log.warn("{name}={number} is not believed: {why}", name=VARIABLE, number=number, why=str(error))
         else:
             found.doors = list(_believed(found.left.doors))
-    announced = {name: environment.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
+    announced = {}
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        announced[name] = environment.pop(name, "") or (first or {}).get(name, "")
     if announced["LISTEN_PID"] == str(os.getpid()) and announced["LISTEN_FDS"].isdecimal():
         count = min(int(announced["LISTEN_FDS"]), SOCKETS)
         found.doors += _believed(_door(FIRST_FD + place) for place in range(count))
@@ -257,7 +277,7 @@ def _door(descriptor: int) -> Door:
         host, port = _name(descriptor)
     except (OSError, ValueError):
         host, port = "", 0  # told by `_believed`
-    return Door("", "" if host == _ANY else host, port, descriptor)
+    return Door("", _bare(host), port, descriptor)
 
 
 def _believed(doors: Iterable[Door]) -> Iterable[tuple[Door, socket.socket]]:
@@ -282,6 +302,10 @@ def _believed(doors: Iterable[Door]) -> Iterable[tuple[Door, socket.socket]]:
         opened.setblocking(False)
         opened.set_inheritable(False)
         yield door, opened
+
+
+def _bare(address: str) -> str:
+    return "" if address == _ANY else address
 
 
 def _name(descriptor: int) -> tuple[str, int]:

@@ -222,6 +222,14 @@ class WorkerSet:
             return "no worker is serving"
         return ""
 
+    @property
+    def is_alive(self) -> bool:
+        """
+        Some worker accepts connections, and has been heard of lately.
+        """
+        now = self._reactor.seconds()
+        return any(child.state is State.READY and now - child.heard < LATE_S for child in self._seats.serving())
+
     def totals(self, cell: int) -> tuple[int, ...]:
         """
         Sum over all workers of one cell of `cells`, in the order of `dfproxy.observe.metrics.FIELDS`.

@@ -92,6 +92,8 @@ class Succession:
         left: all that is left to the successor.
         environment: variables of the successor.
         execute: `os.execve`.
+        begun: called when an upgrade is tried.
+        over: called with the reason when nothing came of it.
     """
 
     def __init__(
@@ -105,7 +107,11 @@ class Succession:
         left: Callable[[Command], Left],
         environment: Mapping[str, str],
         execute: Execute = os.execve,
+        begun: Callable[[], None] = lambda: None,
+        over: Callable[[str], None] = lambda why: None,
     ) -> None:
+        self._begun = begun
+        self._over = over
         self._reactor = reactor
         self._command = command
         self._impossible = impossible
@@ -139,6 +145,7 @@ class Succession:
         if workers is not None:
             command = command.with_option("workers", str(workers))
         self.under_way = True
+        self._begun()
         try:
             log.info("upgrade: trying {program}", program=command.program)
             proof: Proof = yield prove(self._reactor, command, self._environment)
@@ -148,6 +155,7 @@ class Succession:
         except NotUpgraded as error:
             self.under_way = False
             log.error("no upgrade, this version goes on: {why}", why=str(error))
+            self._over(str(error))
             raise
         log.info("upgrade: version {version} starts, and takes over now", version=proof.version)
         self._reactor.callLater(ANSWER_S, self._go, command)
@@ -163,6 +171,7 @@ class Succession:
             become(command, self._left(command), self._environment, self._execute)
         except Exception as error:  # noqa: BLE001  whatever it is, this version serves on
             log.error("no upgrade, this version goes on: {why}", why=str(error))
+            self._over(str(error))
         self.under_way = False
         self._resume()
 

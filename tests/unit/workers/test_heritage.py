@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
@@ -131,6 +133,31 @@ class SystemdTests(HeritageCase):
         self.assertEqual(self.announced("2", pid=1).doors, [])
         for count in ("", "x", "0", "-1"):
             self.assertEqual(self.announced(count).doors, [])
+
+
+class FirstTests(SynchronousTestCase):
+    def test_first(self) -> None:
+        """
+        Variables are found as they were at the start, whatever became of them; sockets announced to another process
+        are left alone.
+        """
+        program = (
+            "import os; os.environ.pop('LISTEN_FDS'); from dfproxy.workers.heritage import first_variables, receive;"
+            "found = {'LISTEN_PID': str(os.getpid())};"
+            "print(len(receive({'LISTEN_PID': '1'}, {'LISTEN_FDS': '1'}).doors), "
+            "first_variables()['LISTEN_FDS'], len(receive(found, {'LISTEN_FDS': '1'}).doors), found)"
+        )
+        with socket.create_server(("127.0.0.1", 0)) as opened:
+            code = f"import os; os.dup2({opened.fileno()}, 3); os.set_inheritable(3, True); {program}"
+            done = subprocess.run(
+                (sys.executable, "-c", code),
+                env={**os.environ, "LISTEN_FDS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+                pass_fds=(opened.fileno(),),
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        self.assertEqual(done.stdout, "0 1 1 {}\n")
 
 
 class CommandTests(SynchronousTestCase):
