@@ -58,16 +58,18 @@ def check(reader: Reader, index: int, match: Match, is_stream: bool, longest_s: 
         longest_s: time to connect: a check takes no longer, unless it says so.
     """
     path, tcp = _path(reader, index), reader.text("checkTcp", index)
-    if not path and not (reader.given.flag("checkTcp", index) or (not tcp and _has_own_servers(reader))):
+    if not path and not (
+        tcp.lower() == "true" or reader.given.flag("checkTcp", index) or (not tcp and _has_own_servers(reader))
+    ):
         for name in _DETAILS:
-            if reader.text(name, index):
+            if reader.given.text(name, index):
                 reader.problem(name, index, "needs checkPath or checkTcp=true: without them nothing is checked")
         return None
     if is_stream and path:
         reader.problem("checkPath", index, "works with reqMode=http only; checkTcp=true checks by connecting")
     if not path:
         for name in _OF_GET:
-            if reader.text(name, index):
+            if reader.given.text(name, index):
                 reader.problem(name, index, "needs checkPath: only then there is an answer")
     interval_s = _seconds(reader, "checkInterval", index, LEAST_INTERVAL_S)
     interval_s = _USUAL.interval_s if interval_s is None else interval_s
@@ -76,11 +78,12 @@ def check(reader: Reader, index: int, match: Match, is_stream: bool, longest_s: 
         path,
         _statuses(reader, index),
         _body(reader, index),
-        _host(match) if path else "",
+        (reader.raw.check_host or _host(match)) if path else "",
         interval_s,
         min(interval_s, longest_s) if timeout_s is None else timeout_s,
         _count(reader, "checkRise", index, _USUAL.rise),
         _count(reader, "checkFall", index, _USUAL.fall),
+        "GET" if reader.given.text("checkPath", index) else reader.raw.check_method,
     )
 
 
@@ -172,7 +175,9 @@ def backend_lines(wanted: Check | None) -> list[str]:
         return lines
     lines.append("option httpchk")
     host = f" hdr Host {word(wanted.host)}" if wanted.host else ""
-    lines.append(f"http-check send meth GET uri {word(wanted.path)} ver HTTP/1.1{host} hdr Connection close")
+    lines.append(
+        f"http-check send meth {wanted.method} uri {word(wanted.path)} ver HTTP/1.1{host} hdr Connection close"
+    )
     if not wanted.host:
         lines.append("# here the Host field of checks is the address of the server, there it is empty")
     lines.append(f"http-check expect status {_ranges(wanted.statuses) or '200-399'}")

@@ -21,6 +21,22 @@ HIDDEN = "hidden"
 Stands for values that are not shown.
 """
 
+_SAID_ANYWAY = frozenset(
+    (
+        "errorfile",
+        "option httpchk",
+        "http-check",
+        "option tcp-check",
+        "timeout check",
+        "timeout queue",
+        "retries",
+        "retry-on",
+    )
+)
+"""
+What the lines of parameters say already.
+"""
+
 _SENSITIVE = re.compile(r"authorization|cookie|password|passwd|secret|token|api-?key", re.IGNORECASE)
 
 
@@ -38,7 +54,7 @@ def raw_lines(lines: Sequence[str], place: Place) -> Iterator[str]:
             words = []
         row = row_of([each for each in words if each != "no"], place) if words else None
         shown = without_secrets(line)
-        if row is None or row.fate != "works" or row.gone or row.name == "errorfile":
+        if row is None or row.fate != "works" or row.gone or row.name in _SAID_ANYWAY:
             yield f"# {comment(shown)}"
         else:
             yield shown

@@ -126,6 +126,18 @@ ROWS: tuple[Row, ...] = (
     *_each("works", "instead of the variable TIMEOUT_HTTP_KEEP_ALIVE", "timeout http-keep-alive", FRONTEND),
     Row("timeout server", "works", "instead of `timeoutServer`", BACKEND),
     Row("timeout tunnel", "works", "instead of `timeoutTunnel`", BACKEND),
+    Row("option httpchk", "works", "as `checkPath`, which wins if given; GET, HEAD or OPTIONS; starts checks", BACKEND),
+    Row(
+        "http-check",
+        "works",
+        "`expect status`, `expect string`, `send`: `checkStatus`, `checkBody`, `checkPath`",
+        BACKEND,
+    ),
+    Row("option tcp-check", "works", "as `checkTcp=true`, unless `checkTcp` is given", BACKEND),
+    Row("timeout check", "works", "as `checkTimeout`, which wins if given", BACKEND),
+    Row("timeout queue", "works", "as `queueTimeout`, which wins if given", BACKEND),
+    Row("retries", "works", "as the parameter of this name, which wins if given", BACKEND),
+    Row("retry-on", "works", "as `retryOn`, which wins if given", BACKEND),
     Row("balance", "works", "instead of `balance`: any strategy that there is", BACKEND),
     *_each(
         "works",
@@ -162,9 +174,8 @@ ROWS: tuple[Row, ...] = (
     *_each(
         "noted",
         _CHECKS,
-        "http-check, tcp-check, option httpchk, option tcp-check, option ssl-hello-chk, option smtpchk, "
-        "option ldap-check, option mysql-check, option pgsql-check, option redis-check, option spop-check, "
-        "timeout check",
+        "tcp-check, option ssl-hello-chk, option smtpchk, option ldap-check, option mysql-check, "
+        "option pgsql-check, option redis-check, option spop-check",
         BACKEND,
     ),
     *_each(
@@ -176,11 +187,10 @@ ROWS: tuple[Row, ...] = (
     Row("option http-tunnel", "noted", "connections are kept, and each request finds its own route", gone=True),
     *_each("noted", "CONNECTION_MODE says it for all services", "option http-server-close, option httpclose", FRONTEND),
     Row("option forceclose", "noted", "CONNECTION_MODE says it for all services", FRONTEND, gone=True),
-    *_each("noted", "CONNECT_ATTEMPTS says it for all services", "retries", BACKEND),
     *_each(
         "noted",
         "an attempt that failed goes to another server, and is only repeated where that is safe",
-        "option redispatch, retry-on, http-request disable-l7-retry, option allbackups",
+        "option redispatch, http-request disable-l7-retry, option allbackups",
     ),
     Row("option abortonclose", "noted", "who has gone is not served any more, always"),
     Row("option http-buffer-request", "noted", "bodies are sent on as they arrive"),
@@ -285,7 +295,8 @@ ROWS: tuple[Row, ...] = (
     *_each("refused", "write timeoutServer at the service, or TIMEOUT_SERVER for all", "timeout server", FRONTEND),
     *_each("refused", "write timeoutTunnel at the service, or TIMEOUT_TUNNEL for all", "timeout tunnel", FRONTEND),
     Row("timeout connect", "refused", "write TIMEOUT_CONNECT, which is for all services"),
-    Row("timeout queue", "refused", "write TIMEOUT_QUEUE, which is for all services"),
+    Row("timeout queue", "refused", "write TIMEOUT_QUEUE, which is for all services", FRONTEND),
+    Row("retry-on", "refused", "it concerns backends only", FRONTEND),
     Row("timeout http-keep-alive", "refused", "write TIMEOUT_HTTP_KEEP_ALIVE, which is for all services", BACKEND),
     *_each(
         "refused",

@@ -41,6 +41,8 @@ _UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d
 _TIME = re.compile(r"([0-9]{1,10})(us|ms|s|m|h|d)?", re.ASCII)
 _COUNT = re.compile(r"[0-9]{1,7}", re.ASCII)
 _NAME = re.compile(r"[a-z_-]{1,32}", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}", re.ASCII)
+_VERSION = re.compile(r"HTTP/1\.[01](?:(?:\\r\\n|\r\n)Host: ?([A-Za-z0-9._:\[\]-]{1,255}))?", re.ASCII)
 _CONVERTER = re.compile(r"\s*([a-z0-9_]+)(?=[\s,(]|$)")
 
 
@@ -57,6 +59,9 @@ class RawText:
         balance: the strategy; None: none is named.
         closes_server: the server's connection is closed after each answer.
         connections: most client connections; None: not said.
+        parameters: those that lines stand for, by name; one that is given wins.
+        check_method: of checks by `checkPath`.
+        check_host: their Host field; empty: not said.
     """
 
     lines: list[str] = field(default_factory=list)
@@ -66,6 +71,9 @@ class RawText:
     balance: Balance | None = None
     closes_server: bool = False
     connections: int | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
+    check_method: str = "GET"
+    check_host: str = ""
 
 
 def read_raw(
@@ -148,7 +156,14 @@ def _setting(row: Row, words: list[str], found: RawText, parse_balance: Callable
     A line that says what a parameter could say too. The last of several counts, as in HAProxy.
     """
     rest = words[2:] if " " in row.name else words[1:]
-    if row.name.startswith("timeout "):
+    if row.name in ("option httpchk", "http-check", "option tcp-check"):
+        _checking(row.name, rest, found)
+    elif row.name in ("timeout check", "timeout queue"):
+        name = "checkTimeout" if row.name == "timeout check" else "queueTimeout"
+        found.parameters[name] = f"{seconds_of(rest):.3f}"
+    elif row.name in ("retries", "retry-on"):
+        found.parameters["retries" if row.name == "retries" else "retryOn"] = " ".join(rest)
+    elif row.name.startswith("timeout "):
         found.times_s[row.name] = seconds_of(rest)
     elif row.name == "balance":
         try:
@@ -169,6 +184,53 @@ def _setting(row: Row, words: list[str], found: RawText, parse_balance: Callable
         if rest:
             raise InvalidExpression("nothing may follow")
         found.closes_server = True
+
+
+def _checking(name: str, rest: list[str], found: RawText) -> None:
+    """
+    A line that says how servers are checked.
+    """
+    said = found.parameters
+    if name == "option tcp-check":
+        said["checkTcp"] = "true"
+    elif name == "option httpchk":
+        method, path, *version = rest if len(rest) > 1 else ["OPTIONS", *(rest or ["/"])]
+        _asking(method, path, found)
+        match = _VERSION.fullmatch(version[0]) if len(version) == 1 else None
+        if version and match is None:
+            raise InvalidExpression("write HTTP/1.0 or HTTP/1.1 behind the path, and a Host field at most")
+        found.check_host = (match[1] if match else "") or found.check_host
+    elif len(rest) == 3 and rest[:2] == ["expect", "status"]:
+        said["checkStatus"] = rest[2]
+    elif len(rest) == 3 and rest[:2] == ["expect", "string"]:
+        said["checkBody"] = rest[2]
+    elif rest[:1] == ["send"]:
+        _sending(rest[1:], found)
+    else:
+        raise InvalidExpression("only expect status, expect string and send are known; write checkStatus or checkBody")
+
+
+def _asking(method: str, path: str, found: RawText) -> None:
+    if method not in ("GET", "HEAD", "OPTIONS"):
+        raise InvalidExpression("the method of checks is GET, HEAD or OPTIONS; write checkPath, which asks by GET")
+    found.check_method = method
+    found.parameters["checkPath"] = path
+
+
+def _sending(rest: list[str], found: RawText) -> None:
+    method, path = found.check_method, found.parameters.get("checkPath", "/")
+    while rest:
+        word, *rest = rest
+        if word in ("meth", "uri", "ver") and rest:
+            method, path = (rest[0] if word == "meth" else method), (rest[0] if word == "uri" else path)
+            rest = rest[1:]
+        elif word == "hdr" and len(rest) > 1 and rest[0].lower() == "host" and _HOST.fullmatch(rest[1]):
+            found.check_host, rest = rest[1], rest[2:]
+        elif word == "hdr" and len(rest) > 1 and rest[0].lower() in ("connection", "user-agent"):
+            rest = rest[2:]
+        else:
+            raise InvalidExpression("send knows meth, uri, ver and hdr Host; write checkPath for the rest")
+    _asking(method, path, found)
 
 
 def _is_page(words: list[str], folder: str) -> bool:

@@ -128,6 +128,7 @@ class _Reader:
         self.unrouted: dict[int, Problem] = {}  # row 2, by destination
         self.later: dict[Problem, None] = {}
         self.unusable: set[Value] = set()
+        self.raw = RawText()
 
     def read(self) -> Reading:
         given = self.given
@@ -218,7 +219,9 @@ class _Reader:
         A value that may be worked with; empty if there is none.
         """
         value = self.given.value(name, index)
-        return value.text if value and value not in self.unusable else ""
+        if value and value.text:
+            return value.text if value not in self.unusable else ""
+        return self.raw.parameters.get(name, "")
 
     def words(self, name: str, index: int) -> list[str]:
         """

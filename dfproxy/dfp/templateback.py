@@ -278,6 +278,9 @@ def _complete(reader: TemplateReader, section: Section, notes: list[str]) -> boo
         reader.problem(BACK, 0, _NUMBER.sub(place, problem, count=1))
     notes += [f"{BACK}: {_NUMBER.sub(place, note, count=1)}" for note in raw.notes]
     is_right = not raw.problems
+    if raw.parameters:
+        names = ", ".join(raw.parameters)
+        notes.append(f"{BACK}: lines for checks, retries and queues have no effect here; write {names}")
     if not section.endpoints:
         reader.problem(BACK, 0, f"backend {section.name} has no server line")
         is_right = False

@@ -31,10 +31,10 @@ Highest weight, as in HAProxy.
 @dataclass(frozen=True, slots=True)
 class Check:
     """
-    How the servers of a destination are checked: by connecting, or by a GET as well.
+    How the servers of a destination are checked: by connecting, or by a request as well.
 
     Attributes:
-        path: target of the GET; empty: only a connection is made.
+        path: target of the request; empty: only a connection is made.
         statuses: those that are right; empty: from 200 to 399.
         body: text that must be in the answer; empty: any.
         host: the Host field; empty: the address of the server.
@@ -42,6 +42,7 @@ class Check:
         timeout_s: how long one may take, in seconds.
         rise: so many that succeed in a row bring a server back.
         fall: so many that fail in a row leave it out.
+        method: of the request.
     """
 
     path: str = ""
@@ -52,6 +53,7 @@ class Check:
     timeout_s: float = 2.0
     rise: int = 2
     fall: int = 3
+    method: str = "GET"
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,11 +97,12 @@ class Goal:
 
     def request(self) -> bytes:
         """
-        The GET.
+        What is sent.
         """
         host = self.check.host or (f"[{self.host}]" if ":" in self.host else self.host) + f":{self.port}"
         return (
-            f"GET {self.check.path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: dfproxy-check\r\nConnection: close\r\n\r\n"
+            f"{self.check.method} {self.check.path} HTTP/1.1\r\nHost: {host}\r\n"
+            "User-Agent: dfproxy-check\r\nConnection: close\r\n\r\n"
         ).encode("latin-1", "replace")
 
 

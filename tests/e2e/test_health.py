@@ -1,5 +1,7 @@
 """
 Checks, slow start and orders about single servers, with a real daemon, real workers and real servers.
+
+Longer than most, but one thing: what becomes of servers that are checked.
 """
 
 from __future__ import annotations
@@ -175,6 +177,20 @@ class CheckTests(HealthCase):
         began, before = time.monotonic(), bad.checks
         time.sleep(2)
         self.assertTrue(bad.checks - before <= (time.monotonic() - began) / 0.2 * 1.1 + 1, bad.checks - before)
+
+    def test_raw_text(self) -> None:
+        """
+        `option httpchk` in raw text: a server whose path answers 500 gets no requests.
+        """
+        bad, good = Checked(b"bad"), Checked(b"good")
+        bad.health = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
+        self.servers = self.backend(bad), self.backend(good)
+        fast = {name: value for name, value in FAST.items() if name != "checkTimeout"}
+        raw = "option httpchk HEAD /health\ntimeout check 300ms"
+        self.proxy.publish("go", *self.servers, path="/go", backendExtra=raw, **fast)
+        until(lambda: self.look()["Check"]["State"] == "down")
+        until(lambda: self.bodies() == {b"good"})
+        self.assertTrue(good.checks)
 
     def test_paused_process(self) -> None:
         """

@@ -321,10 +321,10 @@ class RawTextTests(ProxyCase):
             servicePath="/",
             port=str(self.one.port),
             outboundHostname="127.0.0.1",
-            backendExtra="option httpchk HEAD /api/system/lbstatus",
+            backendExtra="option ssl-hello-chk",
         )
         self.assertEqual(status, 200)
-        self.assertIn("line 1, option httpchk, has no effect", str(answer["Warnings"]))
+        self.assertIn("line 1, option ssl-hello-chk, has no effect", str(answer["Warnings"]))
 
 
 class StartTests(ProxyCase):

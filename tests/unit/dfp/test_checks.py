@@ -7,6 +7,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from shutil import which
+from urllib.parse import quote
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -210,3 +211,52 @@ class TextTests(SynchronousTestCase):
         file.write_text("\n".join(lines) + "\n")
         done = subprocess.run([str(haproxy), "-c", "-f", str(file)], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
+
+
+class RawTests(SynchronousTestCase):
+    """
+    Lines of `backendExtra` that stand for parameters.
+    """
+
+    def raw(self, text: str, more: str = "") -> Destination:
+        return destination(f"backendExtra={quote(text)}{more}")
+
+    def test_httpchk(self) -> None:
+        """
+        Method, path, and what `http-check` adds.
+        """
+        found = self.raw("option httpchk HEAD /lb\nhttp-check expect status 200-204\ntimeout check 1s").check
+        self.assertEqual(found, Check("/lb", tuple(range(200, 205)), timeout_s=1.0, method="HEAD"))
+        self.assertEqual(self.raw("option httpchk").check, Check("/", method="OPTIONS"))
+        self.assertEqual(self.raw("option httpchk /a").check, Check("/a", method="OPTIONS"))
+        sent = self.raw("option httpchk\nhttp-check send meth GET uri /s ver HTTP/1.1 hdr Host a.test").check
+        self.assertEqual(sent, Check("/s", host="a.test"))
+        self.assertEqual(self.raw("option tcp-check").check, Check())
+
+    def test_given_wins(self) -> None:
+        """
+        A parameter beside it is what counts.
+        """
+        found = self.raw("option httpchk HEAD /lb\nretries 3", "&checkPath=/mine&retries=1")
+        self.assertEqual((found.check, found.resilience.retries), (Check("/mine"), 1))
+
+    def test_alone(self) -> None:
+        """
+        Without a kind of check the details start none, as in HAProxy.
+        """
+        self.assertIsNone(self.raw("timeout check 5s\nhttp-check expect status 200").check)
+
+    def test_policy(self) -> None:
+        """
+        Retries and queues.
+        """
+        found = self.raw("retries 2\nretry-on 503 conn-failure\ntimeout queue 5s").resilience
+        self.assertEqual((found.retries, found.retry_statuses, found.queue_timeout_s), (2, (503,), 5.0))
+
+    def test_refused(self) -> None:
+        """
+        What checks cannot do is refused by name.
+        """
+        for line in ("option httpchk POST /a", "http-check expect rstatus 2..", "http-check disable-on-404"):
+            with self.subTest(line):
+                self.assertRaises(InvalidService, self.raw, line)

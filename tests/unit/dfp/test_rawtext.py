@@ -313,10 +313,10 @@ class RefusalTests(SynchronousTestCase):
         """
         Number, name, and what to write instead; every line that is wrong.
         """
-        found = reading("option httpchk HEAD /\nstick-table type ip size 1m\nserver a 10.0.0.1:80 check")
-        self.assertEqual(found.lines, ["option httpchk HEAD /"])
+        found = reading("option ssl-hello-chk\nstick-table type ip size 1m\nserver a 10.0.0.1:80 check")
+        self.assertEqual(found.lines, ["option ssl-hello-chk"])
         self.assertEqual(len(found.notes), 1)
-        self.assertIn("line 1, option httpchk", found.notes[0])
+        self.assertIn("line 1, option ssl-hello-chk", found.notes[0])
         self.assertIn("line 2, stick-table", found.problems[0])
         self.assertIn("line 3, server: servers are given by outboundHostname", found.problems[1])
 
