@@ -78,8 +78,8 @@ SUITES = (
     Suite("e2e", end_to_end(1), 600, 1),
     Suite("faults", ("tests.faults",), 180, 1),
     Suite("e2e-more", end_to_end(2), 600, 2),
-    Suite("wire", ("tests.wire",), 120, 2),
-    Suite("conformance", ("tests.test_conformance",), 420, 2),
+    Suite("wire", ("tests.wire",), 120, 1),
+    Suite("conformance", ("tests.test_conformance",), 420, 1),
     Suite("oracle", ("tests.oracle",), 240, 1),
     # Last: it looks at what the others did.
     Suite("parts", ("tests.test_parts",), 30),

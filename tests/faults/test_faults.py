@@ -196,6 +196,23 @@ class OwnTests(FaultCase):
             status, body = self.proxy.get(f"/{name}/1/100").status, None
             self.assertEqual((name, status, body), (name, 200, None))
 
+    def test_upgrade(self) -> None:
+        """
+        Another version of the proxy takes over (here it is the same one) while clients ask.
+        """
+        with self.clients(count=8, sizes=SIZES + LONG) as clients:
+            until(lambda: clients.good > 200)
+            before = set(self.proxy.worker_pids())
+            began = time.monotonic()
+            status, said = self.proxy.ask("/v1/docker-flow-proxy/upgrade", "POST")
+            self.assertEqual(status, 200, said)
+            until(lambda: not before & set(self.proxy.worker_pids()), 30)
+            took_s = time.monotonic() - began
+            after = clients.good
+            until(lambda: clients.good > after + 300, 20)
+        self.tell(clients, f"; the old workers were gone after {took_s:.1f} s")
+        self.assert_unseen(clients)
+
     def test_many_changes(self) -> None:
         """
         1,000 services are published, changed and removed while clients ask.

@@ -187,7 +187,7 @@ class HostileTests(SynchronousTestCase):
     Whatever is given.
     """
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(
         st.lists(
             st.tuples(

@@ -319,7 +319,7 @@ def queries(draw: st.DrawFn) -> bytes:
 
 
 class AnythingTests(SynchronousTestCase):
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=75, deadline=None)
     @given(queries(), queries(), st.sampled_from([b"GET", b"POST", b"PUT", b"DELETE", b"X"]))
     @example(b"serviceName=s&servicePath=/&port=1", b"\xff", b"POST")
     @example(b"serviceName=s&replicas=0", b"", b"GET")

@@ -68,7 +68,7 @@ class RevisionsTests(SynchronousTestCase):
             max_size=8,
         )
     )
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=60, deadline=None)
     def test_back(self, script: list[tuple[list[tuple[str, int]], set[str]]]) -> None:
         """
         Whatever has changed since, going back gives exactly what was in force then.

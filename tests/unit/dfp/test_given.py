@@ -173,7 +173,7 @@ PAIRS = st.lists(
 
 
 class AnyInputTests(SynchronousTestCase):
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @examples(PAIRS, PAIRS)
     def test_canonical_parameters_read_the_same(
         self, query: list[tuple[str, str]], form: list[tuple[str, str]]

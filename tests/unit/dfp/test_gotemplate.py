@@ -123,7 +123,7 @@ class ExpandTests(SynchronousTestCase):
         found = expand("{{if .AclName}}{{.Replicas}}{{end}}{{range .ServiceDest}}{{.Port}}{{end}}", SERVICE)
         self.assertEqual(found.fields, {"AclName", "ServiceDest", "Port"})
 
-    @settings(max_examples=150)
+    @settings(max_examples=75)
     @given(
         st.lists(
             st.sampled_from(

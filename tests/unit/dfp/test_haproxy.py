@@ -210,7 +210,7 @@ class TextTests(SynchronousTestCase):
         self.assertNotIn("\n    bind", found)
         self.assertIn("# bind 127.0.0.1:0", found)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(
         st.dictionaries(
             st.sampled_from(["servicePath", "serviceDomain", "serviceHeader", "userAgent", "aclName"]), st.text()

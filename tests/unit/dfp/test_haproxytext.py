@@ -38,7 +38,7 @@ def as_haproxy_reads(text: str) -> list[bytes]:
 
 
 class WordTests(SynchronousTestCase):
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(st.lists(st.binary(max_size=12), max_size=4))
     def test_exactly_this_value(self, values: list[bytes]) -> None:
         """

@@ -247,7 +247,7 @@ class ShapeTests(SynchronousTestCase):
         )
     )
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(
         st.dictionaries(keys, values, max_size=4),
         st.lists(st.dictionaries(inner_keys, values, max_size=5), max_size=12),

@@ -288,7 +288,7 @@ class TotalTests(SynchronousTestCase):
         ),
         st.sampled_from([" ", "\n", ""]),
     )
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=160, deadline=None)
     def test_total(self, words: list[str], between: str) -> None:
         """
         It is accepted or refused; no other exception comes out, and what is accepted can be compiled and shown.

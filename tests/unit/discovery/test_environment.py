@@ -214,7 +214,7 @@ class VariableTests(SynchronousTestCase):
         )
         self.assertNotIn("secret", "".join(said))
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(
         st.dictionaries(
             st.builds(

@@ -42,7 +42,7 @@ class CredentialsTests(SynchronousTestCase):
         for value in (None, b"", b"Bearer abc", b"Basic !!!", basic("nocolon"), b"Basic", basic("a:" + "b" * 2000)):
             self.assertIsNone(credentials(value), value)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(st.binary(max_size=40))
     def test_total(self, value: bytes) -> None:
         """

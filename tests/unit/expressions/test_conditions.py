@@ -119,7 +119,7 @@ class ConditionTests(SynchronousTestCase):
             words = ["if", *text.split()]
             self.assertRaises(InvalidExpression, compile_condition, words, "request", SURROUNDINGS)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(
         st.lists(st.sampled_from(["{", "}", "!", "!{", "or", "||", "path_beg", "/a", "-i", "-m", "str", "src", "TRUE"]))
     )

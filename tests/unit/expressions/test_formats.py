@@ -73,7 +73,7 @@ class FormatTests(SynchronousTestCase):
         assert not isinstance(made, bytes)
         self.assertEqual(made(on), b"1 200")
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(st.text(alphabet="ab %[](),'{}ciHMpathsrc", max_size=20))
     def test_total(self, text: str) -> None:
         """

@@ -45,7 +45,7 @@ class SampleTests(SynchronousTestCase):
             self.assertRaises(InvalidExpression, parse_sample, text)
         self.assertRaises(InvalidExpression, parse_sample, "src", 0, "]")
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(st.text(alphabet="ab,()'\"\\ ].1", max_size=25))
     def test_total(self, text: str) -> None:
         """

@@ -56,7 +56,7 @@ class ItemTests(SynchronousTestCase):
         """
         self.assertEqual(split_items("a||b", "||"), ["a", "b"])
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(TEXTS)
     def test_nothing_is_lost(self, text: str) -> None:
         """
@@ -107,7 +107,7 @@ class WordTests(SynchronousTestCase):
         for text in ("'a", '"a', "a'b", r"a\n", r"a\x0d", r"\x7f"):
             self.assertRaises(InvalidExpression, self.words, text)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(TEXTS)
     def test_total(self, text: str) -> None:
         """

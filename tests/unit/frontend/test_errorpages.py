@@ -53,7 +53,7 @@ class PageTests(SynchronousTestCase):
         ):  # fmt: skip
             self.assertRaises(ValueError, parse_page, data, 503)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(st.binary(max_size=60))
     def test_total(self, data: bytes) -> None:
         """

@@ -97,7 +97,7 @@ class LineTests(LogCase):
         self.assertEqual((line["latency_ms"], line["server"], line["ending"]), (None, "-", "connect_failed"))
 
     @given(st.binary(max_size=60), st.binary(max_size=60))
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=75, deadline=None)
     def test_any_bytes(self, target: bytes, host: bytes) -> None:
         """
         Whatever stands in a head, the line is one line, and JSON that gives it back.

@@ -53,7 +53,7 @@ class PathTests(SynchronousTestCase):
     Paths.
     """
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=160, deadline=None)
     @given(path_patterns, path_patterns, requests)
     def test_nothing_is_claimed_that_is_not_so(self, one: PathPattern, other: PathPattern, request: Request) -> None:
         """
@@ -62,7 +62,7 @@ class PathTests(SynchronousTestCase):
         if covers_path(one, other) and path_holds(other, request):
             self.assertTrue(path_holds(one, request), (one, other, request))
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=160, deadline=None)
     @given(PLAIN_PATHS, PLAIN_PATHS)
     def test_plain_forms_are_exact(self, one: PathPattern, other: PathPattern) -> None:
         """
@@ -103,7 +103,7 @@ class HostTests(SynchronousTestCase):
     Hosts.
     """
 
-    @settings(max_examples=600, deadline=None)
+    @settings(max_examples=240, deadline=None)
     @given(host_patterns, host_patterns, hosts)
     def test_nothing_is_claimed_that_is_not_so(self, one: HostPattern, other: HostPattern, host: bytes) -> None:
         """
@@ -115,7 +115,7 @@ class HostTests(SynchronousTestCase):
                 if host_holds(other, request):
                     self.assertTrue(host_holds(one, request), (one, other, sample))
 
-    @settings(max_examples=600, deadline=None)
+    @settings(max_examples=240, deadline=None)
     @given(PLAIN_HOSTS, PLAIN_HOSTS)
     def test_plain_forms_are_exact(self, one: HostPattern, other: HostPattern) -> None:
         """

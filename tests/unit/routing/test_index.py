@@ -37,7 +37,7 @@ class PrefixesTests(SynchronousTestCase):
     All keys that a text begins with.
     """
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=120, deadline=None)
     @given(changes, st.lists(texts, min_size=1, max_size=5))
     def test_found(self, batches: list[list[tuple[bool, bytes]]], asked: list[bytes]) -> None:
         """
@@ -86,7 +86,7 @@ class LabelsTests(SynchronousTestCase):
     Keys delimited in a host.
     """
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=120, deadline=None)
     @given(
         st.lists(st.lists(st.tuples(st.booleans(), label_keys), max_size=6), max_size=4),
         st.lists(texts, min_size=1, max_size=5),

@@ -60,7 +60,7 @@ class RegexLiteralsTests(SynchronousTestCase):
         ):
             self.assertEqual(regex_literals(expression), expected, expression)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=120, deadline=None)
     @given(expressions, st.lists(texts, min_size=1, max_size=10), st.sampled_from((0, re.IGNORECASE)))
     def test_required(self, expression: str, asked: list[bytes], flags: int) -> None:
         """
@@ -79,7 +79,7 @@ class LiteralsTests(SynchronousTestCase):
     Finding them.
     """
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(
         st.lists(st.lists(st.tuples(st.booleans(), literals), max_size=6), max_size=6),
         st.lists(texts, min_size=1, max_size=6),

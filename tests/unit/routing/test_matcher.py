@@ -58,7 +58,7 @@ class TextTests(SynchronousTestCase):
     One value against one text.
     """
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=160, deadline=None)
     @given(
         st.sampled_from(FORMS),
         st.text(alphabet="aA/.?:", max_size=4).map(str.encode),

@@ -46,7 +46,7 @@ class GeneratedTests(SynchronousTestCase):
     Many tables and requests.
     """
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=120, deadline=None)
     @given(st.lists(services, max_size=6), requests)
     def test_agrees_with_the_table(self, present: list[Service], request: Request) -> None:
         """

@@ -180,7 +180,7 @@ class GeneratedTests(SynchronousTestCase):
     Many services that overlap.
     """
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=75, deadline=None)
     @given(st.lists(services, max_size=6), services, st.lists(requests, max_size=12))
     def test_what_is_said_to_be_lost_is_lost(self, others: list[Service], mine: Service, asked: list[Request]) -> None:
         """
@@ -193,7 +193,7 @@ class GeneratedTests(SynchronousTestCase):
                     if holds(shadow.loser.destination.match, request, PLUGINS):
                         self.assertTrue(holds(shadow.winner.destination.match, request, PLUGINS), shadow)
 
-    @settings(max_examples=250, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(st.lists(plain_services, max_size=8), plain_services, st.sampled_from("abcdefgh"))
     def test_nobody_is_overlooked(self, others: list[Service], mine: Service, dropped: str) -> None:
         """

@@ -128,7 +128,7 @@ class TableTests(SynchronousTestCase):
         st.text("abc.", min_size=1, max_size=3).map(lambda text: text.encode()),
     )
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=75, deadline=None)
     @given(st.lists(st.lists(patterns, max_size=3), min_size=1, max_size=6), st.text("abc.", max_size=4))
     def test_as_listed(self, listed: list[list[HostPattern]], text: str) -> None:
         """

@@ -91,7 +91,7 @@ class OracleTests(SynchronousTestCase):
     Against a list that is scanned.
     """
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=160, deadline=None)
     @given(st.lists(services, max_size=8), st.lists(requests, min_size=1, max_size=12))
     def test_contract(self, found: list[Service], asked: list[Request]) -> None:
         """
@@ -102,7 +102,7 @@ class OracleTests(SynchronousTestCase):
         for request in asked:
             self.assertEqual(table.lookup(request), answer(by_name.values(), request, PLUGINS), request)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=75, deadline=None)
     @given(
         st.lists(st.lists(st.one_of(services, st.sampled_from("abcdefgh")), max_size=5), max_size=8),
         st.lists(requests, min_size=1, max_size=8),

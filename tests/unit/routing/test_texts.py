@@ -18,7 +18,7 @@ class TextsTests(SynchronousTestCase):
     Compared with a plain list.
     """
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=120, deadline=None)
     @given(st.lists(st.tuples(texts, st.integers(0, 3), st.booleans()), max_size=20), texts)
     def test_all_are_found(self, changes: list[tuple[bytes, int, bool]], asked: bytes) -> None:
         """
