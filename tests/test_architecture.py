@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -338,3 +340,28 @@ class TextTests(SynchronousTestCase):
         self.assertIn("strict = True", settings)
         excused = [str(f.relative_to(ROOT)) for f in MODULES.values() if re.search(r"^#\s*mypy:", f.read_text(), re.M)]
         self.assertEqual(excused, [])
+
+
+class RequirementTests(SynchronousTestCase):
+    """
+    What is imported is what is required.
+    """
+
+    MODULES = {"libpass": "passlib", "pyOpenSSL": "OpenSSL", "zope.interface": "zope"}  # where it has another name
+
+    def test_nothing_is_imported_that_is_not_required(self) -> None:
+        """
+        A fresh install has every package that the proxy imports, and none that it does not.
+        """
+        imported = set()
+        for file in PACKAGE.rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names.append(node.module)
+                imported.update(name.partition(".")[0] for name in names)
+        setup = ConfigParser()
+        setup.read(ROOT / "setup.cfg")
+        required = [re.split("[>=]", line)[0] for line in setup["options"]["install_requires"].split()]
+        modules = {self.MODULES.get(name, name.replace("-", "_")) for name in required}
+        self.assertEqual(imported - set(sys.stdlib_module_names) - {"dfproxy"}, modules)
