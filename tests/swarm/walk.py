@@ -12,6 +12,7 @@ one ended.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import signal
@@ -437,12 +438,24 @@ class Walk:
         self.check("the other replica's clients notice nothing", not tally.failed, tally)
         self.check("it is back with the service", True, f"{took:.1f} s after the kill")
         # Docker's DNS names a new task's neighbours one after the other.
-        settled = wait("the table is as before", lambda: self._config(self.second) == before, 15, 0.2)
+        try:
+            settled = wait("the table is as before", lambda: self._config(self.second) == before, 15, 0.2)
+        except Failed:
+            self.say(
+                "what is other than before", "\n".join(difflib.unified_diff(before, self._config(self.second), n=0))
+            )
+            raise
         self.check("the table is as before", True, f"{settled:.1f} s after its first answer")
 
     def _config(self, node: Node) -> list[str]:
+        """
+        The table as text, in which servers have no numbers: a number is kept as long as the proxy lives, and those that
+        it gives at its start follow the order of the addresses that there are then.
+        """
         text = self.api("config", address=node.address, show=False)
-        return [row for row in text.splitlines() if not row.startswith("#")]
+        rows = [re.sub(r"server (\S+?)(_\d+)? ", r"server \1 ", row) for row in text.splitlines()]
+        servers = iter(sorted(row for row in rows if row.lstrip().startswith("server ")))
+        return [next(servers) if row.lstrip().startswith("server ") else row for row in rows if not row.startswith("#")]
 
     def _answers_again(self) -> bool:
         return spread(self.second.address, 1).done == 1
