@@ -16,9 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.requirements import require
 from tests.run import is_listed, read_results, read_skips
 
-UNIT_LIMIT_S = 60.0
+UNIT_LIMIT_S = 120.0 if os.environ.get("CI") else 60.0
 """
-How long all unit tests may take together: more than a minute, and nobody runs them before each commit.
+How long all unit tests may take together: more than a minute, and nobody runs them before each commit. A CI machine is
+shared, and has twice as long.
 """
 
 ROOT = Path(__file__).resolve().parent.parent
