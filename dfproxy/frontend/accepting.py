@@ -52,7 +52,7 @@ class AcceptingPort:
         """
         Take a connection over. It does not block.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of port has its own
 
     def fileno(self) -> int:
         return self._listening.fileno()

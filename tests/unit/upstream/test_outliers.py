@@ -9,7 +9,7 @@ from typing import Any
 from dfproxy.health.answers import FIRST_PAUSE_S
 from dfproxy.model.resilience import Resilience
 from dfproxy.model.settings import Limits
-from tests.dialogue import FORWARDED, HOSTS, Dialogue, DialogueCase, Party, client, connections, server, waits
+from tests.dialogue import FORWARDED, HOSTS, Dialogue, DialogueCase, Party, Step, client, connections, server, waits
 
 A, B, C = HOSTS
 GET = ("GET /x HTTP/1.1", "Host: a.test")
@@ -19,6 +19,18 @@ BUSY = ("HTTP/1.1 503 Busy", "Content-Length: 4")
 asks = (client.sends(*GET), server.gets(*GET, FORWARDED))
 answers = (server.sends(*OK, body="hi"), client.gets(*OK, body="hi"))
 first, second = Party("server", 0), Party("server", 1)
+
+
+def asked(party: Party, answer: tuple[str, ...], body: str) -> tuple[Step, ...]:
+    """
+    One request that this server gets, and its answer.
+    """
+    return (
+        client.sends(*GET),
+        party.gets(*GET, FORWARDED),
+        party.sends(*answer, body=body),
+        client.gets(*answer, body=body),
+    )
 
 
 class EjectionTests(DialogueCase):
@@ -59,51 +71,16 @@ class EjectionTests(DialogueCase):
         """
         dialogue = self.dialogue(2, eject_errors=2)
         dialogue.run(
-            *(
-                client.sends(*GET),
-                first.gets(*GET, FORWARDED),
-                first.sends(*BUSY, body="busy"),
-                client.gets(*BUSY, body="busy"),
-            ),
-            *(
-                client.sends(*GET),
-                second.gets(*GET, FORWARDED),
-                second.sends(*OK, body="hi"),
-                client.gets(*OK, body="hi"),
-            ),
-            *(
-                client.sends(*GET),
-                first.gets(*GET, FORWARDED),
-                first.sends(*OK, body="hi"),
-                client.gets(*OK, body="hi"),
-            ),
-            *(
-                client.sends(*GET),
-                second.gets(*GET, FORWARDED),
-                second.sends(*OK, body="hi"),
-                client.gets(*OK, body="hi"),
-            ),
-            *(
-                client.sends(*GET),
-                first.gets(*GET, FORWARDED),
-                first.sends(*BUSY, body="busy"),
-                client.gets(*BUSY, body="busy"),
-            ),
-            *(
-                client.sends(*GET),
-                second.gets(*GET, FORWARDED),
-                second.sends(*OK, body="hi"),
-                client.gets(*OK, body="hi"),
-            ),
+            *asked(first, BUSY, "busy"),
+            *asked(second, OK, "hi"),
+            *asked(first, OK, "hi"),
+            *asked(second, OK, "hi"),
+            *asked(first, BUSY, "busy"),
+            *asked(second, OK, "hi"),
         )
         self.assertEqual(self.usable(dialogue), [A, B])
         dialogue.run(
-            *(
-                client.sends(*GET),
-                first.gets(*GET, FORWARDED),
-                first.sends(*BUSY, body="busy"),
-                client.gets(*BUSY, body="busy"),
-            ),
+            *asked(first, BUSY, "busy"),
         )
         self.assertEqual(self.usable(dialogue), [B])
         dialogue.run(waits(FIRST_PAUSE_S + 0.1))
