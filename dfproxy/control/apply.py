@@ -54,7 +54,7 @@ from dfproxy.tls.servers import ServerSide, ServerSides
 from dfproxy.tls.store import CertificateStore, Staged
 from dfproxy.upstream.live import LiveBackend, LiveServer, RouteSteps
 from dfproxy.upstream.outliers import Judged
-from dfproxy.upstream.places import Places, places_for
+from dfproxy.upstream.places import Places, claim_alone, places_for
 from dfproxy.upstream.plain import PlainAttempt, PlainTrial
 
 log = Logger()
@@ -312,7 +312,7 @@ class LocalDataPlane:
             backend.outliers.hint(host, port, pause_s)
 
     def _claim(self, server: LiveServer, in_flight: int) -> int:
-        return 0 if self._cells is None else self._cells.claim(server.cell, in_flight)
+        return claim_alone(server, in_flight) if self._cells is None else self._cells.claim(server.cell, in_flight)
 
     def _ask(self, backend: LiveBackend) -> None:
         if self.ask_names is not None:
