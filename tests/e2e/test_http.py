@@ -308,7 +308,7 @@ class TimeLimitTests(ProxyCase):
         client.send(GET.format("/"))
         took = self.after(lambda: self.assertEqual(client.response().status, 504))
         self.assertTrue(0.8 < took < 2.5, took)
-        backend.until(lambda: backend.requests == ["ended"], 2)
+        backend.until(lambda: backend.requests == ["ended"])
 
     def test_server_stalls_in_its_answer(self) -> None:
         """
@@ -352,4 +352,4 @@ class TimeLimitTests(ProxyCase):
             self.assertEqual(client.read(3), b"\x82\x01a")
         took = self.after(lambda: self.assertTrue(client.ends_at_last(4)))
         self.assertGreater(took, 0.7)
-        backend.until(lambda: not backend.open, 2)
+        backend.until(lambda: not backend.open)

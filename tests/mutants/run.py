@@ -216,6 +216,10 @@ def main(*beginnings: str) -> int:
         unsound: dict[str, str] = {}
         for found in pool.map(try_unfaulted, (whole, [name for name in names if name not in whole])):
             unsound.update(found)
+        if unsound:
+            # Once more with nothing beside them: how steady tests are is for `make test` to say.
+            print(f"failed without a fault, tried again alone: {'; '.join(unsound.values())}", flush=True)
+            unsound = try_unfaulted(sorted(unsound))
         print(f"without a fault: {time.monotonic() - began:.0f} s", flush=True)
         idle = {m: f"fails unfaulted: {unsound[name]}" for m in mutants for name in m.tests if name in unsound}
         tried = pool.map(try_mutant, [mutant for mutant in mutants if mutant not in idle])

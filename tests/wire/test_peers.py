@@ -73,6 +73,12 @@ http {{
 QUIET_S = 0.5
 """How long nothing may come before that was all."""
 
+UNSETTLED = {"haproxy": {"trailer with a blank before the colon": f"400 or {PASSES}"}}
+"""
+Where one process of a peer does this and the next one that, under the same configuration: name of the peer to name of
+the case to what is written down. HAProxy 2.6 keeps to its choice while it runs.
+"""
+
 
 def heads(wire: Wire, backend: Backend) -> None:
     """
@@ -178,6 +184,9 @@ def compare() -> dict[str, dict[str, str]]:
         try:
             for name, (_, port) in running.items():
                 answers = ask_all(port)
+                for case, either in UNSETTLED.get(name, {}).items():
+                    if answers[case] in either.split(" or "):
+                        answers[case] = either
                 found[name] = {
                     each.name: answers[each.name] for each in REQUESTS if answers[each.name] not in expected(each)
                 }
