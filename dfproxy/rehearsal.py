@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from twisted.python.failure import Failure
 
-from dfproxy.daemon import ProxyService
+from dfproxy.daemon.proxy import ProxyService
 from dfproxy.errors import NotReady
 from dfproxy.model.settings import Settings
 from dfproxy.workers.succession import Proof
@@ -26,7 +26,7 @@ def rehearse(settings: Settings, again: Callable[[], Settings] | None = None) ->
 
     Args:
         settings: as for a start.
-        again: as of `dfproxy.daemon.make_service`.
+        again: as of `dfproxy.daemon.proxy.make_service`.
 
     Returns:
         A `Proof` as JSON, in one line.

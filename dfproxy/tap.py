@@ -162,7 +162,7 @@ class Options(usage.Options):
         Returns:
             The exit status: 1 if the proxy would not start, or leave a service out.
         """
-        from dfproxy.daemon import check  # the rest of the house: not needed for reading options
+        from dfproxy.daemon.options import check  # the rest of the house: not needed for reading options
         from dfproxy.discovery.checking import problems
 
         settings = self.settings
@@ -270,7 +270,7 @@ def makeService(options: Options) -> IService:
         SystemExit: something cannot be built; its one line is on standard error.
     """
     # Imports the reactor, which must not happen before the options are read.
-    from dfproxy.daemon import make_service
+    from dfproxy.daemon.proxy import make_service
 
     for line in options.deferred:
         log.warn("{line}", line=line)

@@ -62,7 +62,7 @@ UV_GUESTS = ("tap", "workers")
 
 REACTOR_IMPORTERS = {
     "dfproxy.tap": "chooses it",
-    "dfproxy.daemon": "assembles with it",
+    "dfproxy.daemon.proxy": "assembles with it",
     "dfproxy.rehearsal": "runs it, for as long as it takes to see that all would start",
     "dfproxy.workers.worker": "runs it",
     "dfproxy.frontend.resource": "Twisted's own signature of ReverseProxyResource lets callers leave it out",

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.daemon import check
+from dfproxy.daemon.options import check
 from dfproxy.discovery.checking import problems
 from dfproxy.model.service import Balance
 from dfproxy.model.settings import Settings

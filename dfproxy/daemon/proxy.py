@@ -1,7 +1,7 @@
 """
-The daemon: control plane and workers put together, and what twistd starts and stops.
+What twistd starts and stops: the one place where all parts meet.
 
-Longer than other modules, but one thing: the one place where all parts meet.
+Longer than other modules, but one thing: each part is made, started and stopped here.
 
 With workers the leader owns the API and the definitions, and never touches a request; with `--workers 0` the same
 parts stand in one process.
@@ -53,8 +53,9 @@ from dfproxy.control.servers import Servers
 from dfproxy.control.statefolder import StateFolder
 from dfproxy.control.strategies import Strategies
 from dfproxy.control.templatefiles import template_text
-from dfproxy.control.tokens import Tokens, read_tokens
-from dfproxy.descriptors import raised, too_few
+from dfproxy.control.tokens import Tokens
+from dfproxy.daemon.options import check, with_client_ca
+from dfproxy.descriptors import raised
 from dfproxy.dfp.reading import Reading
 from dfproxy.dfp.reconfigure import read
 from dfproxy.discovery.addresses import Answer, Verdict
@@ -69,12 +70,12 @@ from dfproxy.discovery.siblings import Siblings
 from dfproxy.discovery.swarmlistener import Pairs, SwarmListener
 from dfproxy.discovery.traffic import TrafficWatch
 from dfproxy.discovery.userlists import UserLists
-from dfproxy.errors import DfproxyError, InvalidBalance, InvalidService, InvalidSettings, NotUpgraded, Problem
+from dfproxy.errors import DfproxyError, InvalidService, InvalidSettings, NotUpgraded
 from dfproxy.frontend.listeners import Listeners, cannot_bind
 from dfproxy.interfaces import IDataPlane
 from dfproxy.model.listener import Listener
 from dfproxy.model.service import Route, Service
-from dfproxy.model.settings import Settings, Tls
+from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Change, Snapshot, server_names
 from dfproxy.observe.cells import CLIENTS
 from dfproxy.observe.clients import measures as client_measures
@@ -82,7 +83,7 @@ from dfproxy.observe.prometheus import Measure, Totals
 from dfproxy.polling import Poller
 from dfproxy.service import make_data_plane
 from dfproxy.systemd import Notifier
-from dfproxy.tls.context import checker, make_context
+from dfproxy.tls.context import checker
 from dfproxy.tls.servers import ServerSides
 from dfproxy.tls.sni import pass_over_unreadable_names
 from dfproxy.upstream.probe import Goal, Probe
@@ -191,7 +192,7 @@ class ProxyService(TwistedService):
     ) -> None:
         self._heritage = heritage or Heritage()
         self._owner, self._command, self._environment = owner, command, environment or {}
-        settings = replace(settings, tls=_with_client_ca(settings.tls))
+        settings = replace(settings, tls=with_client_ca(settings.tls))
         self.settings = settings
         self._reactor = reactor
         self._strategies = Strategies.load(settings.plugin_dirs)
@@ -817,28 +818,6 @@ class ProxyService(TwistedService):
                     )
 
 
-def check(settings: Settings, strategies: Strategies) -> None:
-    """
-    Options that name plugins or are OpenSSL's business.
-
-    Raises:
-        InvalidSettings: one is not known.
-    """
-    make_context(settings.tls, ())
-    problems: list[Problem] = [*too_few(raised())]
-    if settings.api_token_file:
-        read_tokens(settings.api_token_file)
-    if settings.route_order not in strategies.orders:
-        known = ", ".join(sorted(strategies.orders))
-        problems.append(Problem("--route-order", settings.route_order, f"is not known; there are: {known}"))
-    try:
-        strategies.build(settings.balance, None, Random(0))
-    except InvalidBalance as error:
-        problems.append(Problem("--balance", settings.balance.name, str(error)))
-    if problems:
-        raise InvalidSettings(tuple(problems))
-
-
 def _give(file: str, owner: tuple[int, int]) -> None:
     """
     Let a file of ours belong to whom we shall be: twistd has opened the log as root, and an upgrade opens it again.
@@ -853,23 +832,6 @@ def _give(file: str, owner: tuple[int, int]) -> None:
             os.close(descriptor)
     except OSError as error:
         log.warn("{file} stays as it is, so there can be no upgrade: {why}", file=file, why=error.strerror)
-
-
-def _with_client_ca(tls: Tls) -> Tls:
-    """
-    With the certificates that client certificates are checked against, read while we may.
-
-    Raises:
-        InvalidSettings: they cannot be read.
-    """
-    if not tls.ca_file:
-        return tls
-    try:
-        content = Path(tls.ca_file).read_text("ascii", "replace")
-    except OSError as error:
-        problem = Problem("--ca-file", tls.ca_file, f"cannot be read: {error.strerror}")
-        raise InvalidSettings((problem,)) from error
-    return replace(tls, client_ca=content)
 
 
 def _give_up(text: str) -> NoReturn:

@@ -1,0 +1,3 @@
+"""
+The parts put together, in one process.
+"""
