@@ -362,6 +362,6 @@ class RequirementTests(SynchronousTestCase):
                 imported.update(name.partition(".")[0] for name in names)
         setup = ConfigParser()
         setup.read(ROOT / "setup.cfg")
-        required = [re.split("[>=]", line)[0] for line in setup["options"]["install_requires"].split()]
+        required = [re.split(r"[\[>=]", line)[0] for line in setup["options"]["install_requires"].split()]
         modules = {self.MODULES.get(name, name.replace("-", "_")) for name in required}
         self.assertEqual(imported - set(sys.stdlib_module_names) - {"dfproxy"}, modules)

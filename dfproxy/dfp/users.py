@@ -29,8 +29,8 @@ Most users of a service.
 """
 
 _ENTRIES = re.compile(r"[,\n]")
-_HASH = re.compile(r"\$(1|5|6|2[abxy])\$[!-~]{8,200}|[./0-9A-Za-z]{13}")
-_ROUNDS = re.compile(r"\$[56]\$rounds=([0-9]+)\$|\$2[abxy]\$([0-9]+)\$")
+_HASH = re.compile(r"\$(1|5|6|2[aby])\$[!-~]{8,200}|[./0-9A-Za-z]{13}")
+_ROUNDS = re.compile(r"\$[56]\$rounds=([0-9]+)\$|\$2[aby]\$([0-9]+)\$")
 
 MOST_ROUNDS = 500_000
 """

@@ -109,13 +109,16 @@ class Verifier:
 def matches(password: bytes, hashed: str) -> bool:
     """
     Whether the password has this crypt(3) hash; takes milliseconds. An unknown kind of hash matches nothing.
+
+    Raises:
+        RuntimeError: the library that computes this kind of hash is not installed.
     """
     from passlib.context import CryptContext  # takes 40 ms to import, and few need it
 
     try:
         text = password.decode("utf-8")
         return bool(CryptContext(list(SCHEMES)).verify(text, hashed))
-    except (ValueError, TypeError, RuntimeError):  # no hash that we know, no text, or a library that is missing
+    except (ValueError, TypeError):  # no hash that we know, or no text
         return False
 
 

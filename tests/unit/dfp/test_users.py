@@ -110,6 +110,7 @@ class HashTests(SynchronousTestCase):
             "$9$hidden$aaaaaaaaaaaa",
             "$6$rounds=99999999$hidden$" + "a" * 86,
             "$2b$31$" + "a" * 53,
+            "$2x$04$" + "a" * 53,
         ):
             reason = wrong_hash(User("me", password, True))
             self.assertIn("me", reason)

@@ -12,11 +12,25 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
+from dfproxy.dfp.users import wrong_hash
 from dfproxy.errors import InvalidRoute
 from dfproxy.exchange.passwords import REMEMBERED, WAITING, Busy, Gate, Verifier, credentials, matches
 from dfproxy.model.steps import Access, User
 
 SHA512 = "$6$observe$72KJfpI4r/8ni1j4FcU9Y8KbGuVr.zy7qnYqySQZssOq0mPGNylQyN.X6bTjIx3nC4i4vKVJH5kGUc/aB90Qe/"
+
+HASHES = (
+    SHA512,
+    "$5$pWqEBmk4ep/sgtAR$6oDYOrpwdYNae2uBdpga02At7C1bwkyL.STxNbk5nM8",
+    "$1$HuRGOtqL$t18pYiOYRKiZGU8qosBmu0",
+    "E0Ol8n80zUUj.",
+    "$2a$04$o7Uz10ADT7cmEr2bMZcKnuzUsnmi.jbeLJB8DEKBn.uqM72DBThhS",
+    "$2b$04$o7Uz10ADT7cmEr2bMZcKnuzUsnmi.jbeLJB8DEKBn.uqM72DBThhS",
+    "$2y$04$o7Uz10ADT7cmEr2bMZcKnuzUsnmi.jbeLJB8DEKBn.uqM72DBThhS",
+)
+"""
+Of `secret`, made by crypt(3).
+"""
 
 
 def basic(text: str) -> bytes:
@@ -83,6 +97,16 @@ class GateTests(SynchronousTestCase):
         gate = self.gate(User("admin", SHA512, True))
         self.assertIs(self.admits(gate, "admin:secret"), True)
         self.assertIs(self.admits(gate, f"admin:{SHA512}"), False)
+
+    def test_every_kind_of_hash(self) -> None:
+        """
+        Each kind of hash that is accepted lets its password in, and no other: also those that `htpasswd -B` makes.
+        """
+        for hashed in HASHES:
+            gate = self.gate(User("admin", hashed, True))
+            self.assertIs(self.admits(gate, "admin:secret"), True, hashed)
+            self.assertIs(self.admits(gate, "admin:secre"), False, hashed)
+            self.assertEqual(wrong_hash(User("admin", hashed, True)), "")
 
     def test_nobody(self) -> None:
         """
