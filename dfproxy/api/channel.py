@@ -291,6 +291,7 @@ class ApiSite(server.Site):
 
     protocol = ApiChannel
     requestFactory = ApiRequest
+    noisy = False
 
     def __init__(
         self,

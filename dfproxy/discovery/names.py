@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address
 from random import Random
 from typing import Any, Generic, TypeVar, cast
 
-from twisted.internet.defer import Deferred, DeferredList, fail, gatherResults, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, connectProtocol
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
@@ -33,6 +33,7 @@ from dfproxy.discovery.addresses import (
     preferred,
     usual_form,
 )
+from dfproxy.discovery.datagrams import QuietPort
 from dfproxy.discovery.networks import OwnNetworks
 
 ROUNDS_S = (0.4, 1.0, 2.0)
@@ -247,7 +248,8 @@ class DnsAddresses:
         """
         Close all sockets. Questions under way end as failed.
         """
-        return self._sockets.stop()
+        self._sockets.stop()
+        return succeed(None)
 
     def _question(self, name: str, kind: int, server: tuple[str, int], timeout_s: float) -> Deferred[dns.Message]:
         """
@@ -437,7 +439,8 @@ class _Sockets:
     def __init__(self, reactor: Any, random: Random) -> None:
         self._reactor = reactor
         self._random = random
-        self._open: dict[bool, list[dns.DNSDatagramProtocol]] = {False: [], True: []}
+        # Protocols of UDP questions, each with a QuietPort as its transport.
+        self._open: dict[bool, list[Any]] = {False: [], True: []}
         self._stopped = False
 
     def query(self, server: tuple[str, int], query: dns.Query, timeout_s: float) -> Deferred[dns.Message]:
@@ -450,9 +453,9 @@ class _Sockets:
         protocols = self._open[v6]
         if len(protocols) < SOCKETS_LIMIT:
             protocol = _UdpQuestions(_Nobody(), reactor=self._reactor)
-            protocol.noisy = False  # each name that is asked would be two lines more in the log
+            protocol.noisy = False
             try:
-                self._reactor.listenUDP(0, protocol, interface="::" if v6 else "")
+                QuietPort(self._reactor, protocol, v6)
             except CannotListenError:
                 return fail()
             protocols.append(protocol)
@@ -462,24 +465,22 @@ class _Sockets:
         def ended(result: Any) -> Any:
             if not protocol.liveMessages and protocol in protocols:
                 protocols.remove(protocol)
-                protocol.transport.stopListening()
+                protocol.transport.close()
             return result
 
         asked: Deferred[dns.Message] = protocol.query(server, [query], timeout_s)
         return asked.addBoth(ended)
 
-    def stop(self) -> Deferred[None]:
+    def stop(self) -> None:
         """
         Close every socket; its questions fail.
         """
         self._stopped = True
-        closed = []
         for protocols in self._open.values():
             for protocol in list(protocols):
                 protocols.remove(protocol)
                 questions = list(protocol.liveMessages.items())
-                closed.append(maybeDeferred(protocol.transport.stopListening))
+                protocol.transport.close()
                 for number, (answered, deadline) in questions:
                     deadline.cancel()
                     answered.errback(_timed_out(number))
-        return DeferredList(closed).addCallback(lambda _: None)

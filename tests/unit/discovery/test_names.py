@@ -244,6 +244,20 @@ class DnsTests(TestCase):
         self.assertLessEqual(len(os.listdir("/proc/self/fd")), before)
 
     @inlineCallbacks
+    def test_not_a_word(self) -> Any:
+        """
+        What is asked each two seconds, for every name, is not in the log.
+        """
+        self.zone.addresses["web"] = ["10.0.0.1"]
+        asker = self.make()
+        said: list[Any] = []
+        globalLogPublisher.addObserver(said.append)
+        self.addCleanup(globalLogPublisher.removeObserver, said.append)
+        yield self.assert_answer(asker.ask("web"), "10.0.0.1")
+        yield asker.stop()
+        self.assertEqual(said, [])
+
+    @inlineCallbacks
     def test_silence(self) -> Any:
         """
         A server that stays silent is asked once in each round, then the name has failed.
