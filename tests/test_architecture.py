@@ -71,6 +71,7 @@ REACTOR_IMPORTERS = {
 WITHOUT_TESTS = {
     "dfproxy.errors": "exceptions without behaviour; their words are tested where they are raised",
     "dfproxy.interfaces": "obligations; the suites in dfproxy.testing hold implementations to them",
+    "dfproxy.daemon.plane": "a protocol; mypy holds its two kinds to it",
     "dfproxy.model.ending": "an enumeration; tests/unit/exchange has each of its endings happen",
 }
 """Modules without a test file of their own, with the reason."""

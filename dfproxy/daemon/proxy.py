@@ -15,7 +15,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,15 +37,13 @@ from dfproxy.api.control import Control
 from dfproxy.api.distribute import NoReplicas, Replicas
 from dfproxy.api.guard import Guard, exposed
 from dfproxy.api.root import make_site
-from dfproxy.control.apply import FRONTEND_CELL, LocalDataPlane
 from dfproxy.control.asking import Asking
 from dfproxy.control.certificates import Certificates, CertifyingPublisher, Run
 from dfproxy.control.checks import CheckingDataPlane
 from dfproxy.control.configtext import ConfigText
-from dfproxy.control.counting import EJECTED
 from dfproxy.control.noted import NotedPublisher
 from dfproxy.control.overlaps import Overlaps
-from dfproxy.control.ports import Doors, OpeningDataPlane
+from dfproxy.control.ports import OpeningDataPlane
 from dfproxy.control.publisher import Publisher
 from dfproxy.control.records import Replayed
 from dfproxy.control.revisions import Revisions
@@ -54,7 +52,10 @@ from dfproxy.control.statefolder import StateFolder
 from dfproxy.control.strategies import Strategies
 from dfproxy.control.templatefiles import template_text
 from dfproxy.control.tokens import Tokens
+from dfproxy.daemon.inprocess import InProcess
+from dfproxy.daemon.inworkers import InWorkers
 from dfproxy.daemon.options import check, with_client_ca
+from dfproxy.daemon.plane import Plane
 from dfproxy.descriptors import raised
 from dfproxy.dfp.reading import Reading
 from dfproxy.dfp.reconfigure import read
@@ -71,24 +72,20 @@ from dfproxy.discovery.swarmlistener import Pairs, SwarmListener
 from dfproxy.discovery.traffic import TrafficWatch
 from dfproxy.discovery.userlists import UserLists
 from dfproxy.errors import DfproxyError, InvalidService, InvalidSettings, NotUpgraded
-from dfproxy.frontend.listeners import Listeners, cannot_bind
+from dfproxy.frontend.listeners import cannot_bind
 from dfproxy.interfaces import IDataPlane
 from dfproxy.model.listener import Listener
-from dfproxy.model.service import Route, Service
+from dfproxy.model.service import Service
 from dfproxy.model.settings import Settings
-from dfproxy.model.snapshot import Change, Snapshot, server_names
-from dfproxy.observe.cells import CLIENTS
+from dfproxy.model.snapshot import Change, Snapshot
 from dfproxy.observe.clients import measures as client_measures
-from dfproxy.observe.prometheus import Measure, Totals
+from dfproxy.observe.prometheus import Measure
 from dfproxy.polling import Poller
-from dfproxy.service import make_data_plane
 from dfproxy.systemd import Notifier
 from dfproxy.tls.context import checker
 from dfproxy.tls.servers import ServerSides
-from dfproxy.tls.sni import pass_over_unreadable_names
 from dfproxy.upstream.probe import Goal, Probe
 from dfproxy.workers.heritage import API, Command, Door, Heritage, Left
-from dfproxy.workers.leader import WorkerSet
 from dfproxy.workers.succession import Proof, Succession
 
 log = Logger()
@@ -117,11 +114,6 @@ How long calls of the API and changes under way may hold up an upgrade, in secon
 SETTLE_LOOK_S = 0.01
 """
 How often they are looked at meanwhile, in seconds.
-"""
-
-COUNT_S = 0.1
-"""
-Seconds between two looks at changed counters with `--workers 0`; workers do it by themselves.
 """
 
 
@@ -166,13 +158,12 @@ class ProxyService(TwistedService):
         environment: likewise.
 
     Attributes:
-        data_plane: the workers, or the one data plane of this process.
+        plane: the workers, or the one data plane of this process.
+        data_plane: the same with ports and checks: what the publisher sees.
         publisher: the one door through which definitions change.
         names: who the servers of each destination are.
         api_port: where the control API listens, once started.
-        local: the data plane of this process with `--workers 0`, else None.
-        listeners: what it accepts on.
-        ports: the same data plane with the ports that services ask for.
+        ports: the same with the ports that services ask for.
         swarm: swarm listeners that are asked for all services.
         certificates: the folder of certificates, and the way into force.
         revisions: the last ones.
@@ -201,32 +192,16 @@ class ProxyService(TwistedService):
         self._tokens.read()
         self._guard = Guard(settings.api_networks, self._tokens)
         self._api: ApiSite | None = None
-        self.local: LocalDataPlane | None = None
-        self.listeners: Listeners | None = None
-        self._workers: WorkerSet | None = None
-        if settings.workers == 0:
-            self.local = make_data_plane(settings, reactor, None)
-            self.listeners = Listeners(
-                reactor,
-                self.local.site,
-                self.local.secure_site,
-                self.local.statistics_site,
-                self.local.streams.doors,
-            )
-            self.local.streams.on_ports = self.listeners.share
-            doors = Doors(self.listeners.open, self.listeners.serve, self.listeners.close)
-            self.local.on_secure = self.listeners.secure
-            pass_over_unreadable_names()
-            self.local.ask_names = self._ask_names
-            self._counting = LoopingCall(self.local.counters)
-            self._counting.clock = reactor
+        order = self._strategies.orders[settings.route_order].key
+        self.plane: Plane
+        if settings.workers:
+            self.plane = InWorkers(reactor, settings, order, self._ask_names, self._heritage)
         else:
-            self._workers = WorkerSet(reactor, settings, wants=self._ask_names, heritage=self._heritage)
-            doors = Doors(self._workers.open_port, self._workers.serve_ports, self._workers.close_ports)
-        data_plane: Any = self.local or self._workers
+            self.plane = InProcess(reactor, settings, self._ask_names)
         fixed = (listener.port for listener in settings.bound)
-        key = self._strategies.orders[settings.route_order].key
-        self.ports = OpeningDataPlane(data_plane, doors, settings.addresses, fixed, key, reactor)
+        self.ports = OpeningDataPlane(
+            self.plane.data_plane, self.plane.doors, settings.addresses, fixed, order, reactor
+        )
         poller = Poller(reactor)
 
         def begin(goal: Goal, done: Callable[[str | None], None]) -> Probe:
@@ -236,7 +211,7 @@ class ProxyService(TwistedService):
 
         self.checks = CheckingDataPlane(
             self.ports,
-            data_plane.verdicts,
+            self.plane.verdicts,
             reactor,
             begin,
             ServerSides(settings.certs_dir),
@@ -248,17 +223,18 @@ class ProxyService(TwistedService):
         self._networks = OwnNetworks(reactor)
         resolver = DnsAddresses(reactor, settings.in_swarm, networks=self._networks)
         self.names = Names(reactor, settings, self.data_plane, resolver)
-        self._traffic = TrafficWatch(reactor, self._with_traffic, self.names.busy)
+        self._traffic = TrafficWatch(reactor, self.plane.traffic, self.names.busy)
         self._state: StateFolder | None = None
         if settings.state_dir:
             self._state = StateFolder(settings.state_dir, reactor, self._read_again, owner)
         record = self._state.record if self._state is not None else None
         waiting = settings.limits.api_calls + settings.limits.api_queue
         recognise = self._state.recognise if self._state is not None else None
-        self._overlaps = Overlaps(self._strategies.orders[settings.route_order].key, reactor)
+        self._overlaps = Overlaps(order, reactor)
         self.revisions = Revisions(time.time)  # noqa: TID251  people read it
         self.publisher = Publisher(self.data_plane, self.names, reactor, record, waiting, recognise, told=self._told)
-        self.servers = Servers(self.publisher, self.names, self.checks, self._left_out, reactor)
+        self.servers = Servers(self.publisher, self.names, self.checks, self.plane.left_out, reactor)
+        self._figures = self.plane.figures(self.publisher, self.names, self.servers)
         run: Run = partial(deferToThreadPool, reactor, reactor.getThreadPool())
         self._run = run
         self._users = UserLists(settings, again, self._read_again, self.publisher, reactor, run)
@@ -332,11 +308,7 @@ class ProxyService(TwistedService):
                 if self._heritage.left is not None and self._heritage.left.lock >= 0:
                     self._state.take_over(self._heritage.left.lock)
                 self._state.claim()
-            if self._workers is not None:
-                self._workers.open()
-            elif self.listeners is not None:
-                for listener in self.settings.bound:
-                    self.listeners.bind(listener)
+            self.plane.open()
             self._listen_api()
             self._take_certificates()
         except (InvalidSettings, OSError) as error:
@@ -361,15 +333,7 @@ class ProxyService(TwistedService):
         """
         Read the files of certificates while we may; no worker ever serves without them.
         """
-        found = self._files.first()
-        change = self.publisher.begin_with(found)
-        if self._workers is not None:
-            self._workers.begin_with(change)
-        elif self.local is not None and found:
-            # Not by way of the publisher: what is durable is not read yet.
-            self.local.prepare(change).addCallback(lambda _: self.data_plane.commit(change.revision)).addErrback(
-                lambda failure: log.error("certificates are not used: {why}", why=failure.getErrorMessage())
-            )
+        self.plane.begin_with(self.publisher.begin_with(self._files.first()))
         for word in self.settings.tls.unheeded:
             log.warn("--ssl-bind-options: {word} has no effect: Python cannot set it", word=word)
 
@@ -388,8 +352,6 @@ class ProxyService(TwistedService):
         self.names.start()
         self._traffic.start()
         self.servers.start()
-        if self.local is not None:
-            self._counting.start(COUNT_S, now=False)
         if self._config_text is not None:
             self._config_text.start()
         self._at_start = self._begin()
@@ -418,13 +380,12 @@ class ProxyService(TwistedService):
 
     @inlineCallbacks
     def _begin(self) -> Generator[Deferred[Any], Any, None]:
-        if self._workers is not None:
-            try:
-                yield self._workers.start()
-            except DfproxyError as error:
-                log.critical("cannot serve: {reason}", reason=str(error))
-                self._reactor.stop()
-                return
+        try:
+            yield self.plane.start()
+        except DfproxyError as error:
+            log.critical("cannot serve: {reason}", reason=str(error))
+            self._reactor.stop()
+            return
         self._asking.start(ASK_S).addErrback(lambda failure: log.failure("asking the workers failed", failure))
         yield Declared(self.settings.services, self._read, self._certifying).publish()
         self._begun = True
@@ -492,12 +453,7 @@ class ProxyService(TwistedService):
         if self._config_text is not None:
             self._config_text.stop()
         self.ports.stop()
-        if self._workers is not None:
-            yield self._workers.stop()
-        elif self.local is not None and self.listeners is not None:
-            yield self.listeners.stop()
-            yield self.local.drain(self.settings.limits.drain_s)
-            self._counting.stop()
+        yield self.plane.stop()
         if self._state is not None and self._remembered is not None:
             yield self._remembered.stop()
             yield self._state.stop()
@@ -517,8 +473,8 @@ class ProxyService(TwistedService):
         )
 
     def _not_upgradable(self) -> str:
-        if self._workers is None:
-            return "with --workers 0 connections live in this process: stop it and start it again"
+        if self.plane.not_upgradable:
+            return self.plane.not_upgradable
         if self._state is None:
             return "without --state-dir what was published would be lost"
         if self._ending:
@@ -563,14 +519,12 @@ class ProxyService(TwistedService):
             self._remembered.start()
 
     def _left(self, command: Command) -> Left:
-        assert self._workers is not None
         port: Any = self.api_port
-        doors = self._workers.slots.doors()
+        doors: tuple[Door, ...] = ()
         if port is not None:
-            doors += (Door(API, self.settings.api_address, self.settings.api_port, port.fileno()),)
+            doors = (Door(API, self.settings.api_address, self.settings.api_port, port.fileno()),)
         lock = -1 if self._state is None else self._state.folder.lock_handle
-        programs = self._workers.slots.programs()
-        return Left(os.getpid(), __version__, command, doors, lock, self._workers.left(), programs)
+        return self.plane.left(Left(os.getpid(), __version__, command, doors, lock))
 
     @inlineCallbacks
     def rehearse(self, workers: int) -> Generator[Deferred[Any], Any, Proof]:
@@ -585,18 +539,14 @@ class ProxyService(TwistedService):
         """
         found = Replayed() if self._state is None else self._state.look()
         certificates = self._files.first()
-        begin = self.publisher.begin_with(certificates)
         services = tuple(found.services.values())
-        if self._workers is not None:
-            self._workers.begin_with(begin)
+        self.plane.begin_with(self.publisher.begin_with(certificates))
         orders = tuple(order for of_one in found.orders.values() for order in of_one.values())
         restored = self.publisher.restore(services, found.revision, (), tuple(found.holds.values()), orders)
-        if self._workers is not None:
-            yield self._workers.start()
+        yield self.plane.start()
         yield restored
         yield self._ask_quarantine()
-        if self._workers is not None:
-            yield self._workers.stop()
+        yield self.plane.stop()
         identities = tuple(certificate.identity for certificate in certificates)
         return Proof(__version__, workers, found.revision, tuple(found.services), identities, self._quarantined)
 
@@ -614,9 +564,8 @@ class ProxyService(TwistedService):
             log.warn("{file} is not removed: {why}", file=left.command.pid_file, why=error.strerror)
 
     def _at_once(self, *_: object) -> NoReturn:
-        if self._workers is not None:
-            for pid in self._workers.pids():
-                os.kill(pid, signal.SIGKILL)
+        for pid in self.plane.pids():
+            os.kill(pid, signal.SIGKILL)
         os._exit(1)
 
     # --- what parts ask of each other --------------------------------------------------------------------------
@@ -661,8 +610,8 @@ class ProxyService(TwistedService):
             publisher=NotedPublisher(self._certifying, self.swarm.noted),
             names=self.names,
             strategies=self._strategies,
-            routes=self._routes,
-            totals=self._totals,
+            routes=self._figures.routes,
+            totals=self._figures.totals,
             data_plane=self.data_plane,
             clock=self._reactor,
             ready=self._ready,
@@ -708,26 +657,9 @@ class ProxyService(TwistedService):
         yield from self.checks.measures()
         if self._api is not None:
             yield from self._api.measures()
-        if self._workers is not None:
-            yield from client_measures(self._workers.totals(CLIENTS))
-        elif self.local is not None:
-            yield from client_measures(self.local.clients())
+        yield from client_measures(self.plane.clients())
         if self._state is not None:
             yield from self._state.measures()
-
-    def _with_traffic(self) -> Iterator[Iterable[tuple[str, int]]]:
-        if self._workers is not None:
-            yield from self._workers.cells.traffic()
-        elif self.local is not None:
-            busy, self.local.busy = self.local.busy, set()
-            yield busy
-
-    def _left_out(self, key: tuple[str, int], address: tuple[str, int]) -> int:
-        if self.local is not None:
-            return self.local.left_out(key, *address)
-        assert self._workers is not None
-        cells = self._workers.cells
-        return self._workers.totals(cells.number((*key, *address)))[EJECTED]
 
     @inlineCallbacks
     def _ask_quarantine(self) -> Generator[Deferred[Any], Any, None]:
@@ -738,7 +670,7 @@ class ProxyService(TwistedService):
         """
         For the watchdog: we are asked, so we run; and before the start is over and at the end that is all.
         """
-        return self._workers is None or not self._begun or self._ending or self._workers.is_alive
+        return not self._begun or self._ending or self.plane.is_alive
 
     def _ready(self) -> dict[str, str]:
         problems = {}
@@ -746,8 +678,8 @@ class ProxyService(TwistedService):
             problems["ending"] = "told to end; connections are still served"
         elif not self._begun:
             problems["start"] = "the services given at start are not published yet"
-        if self._workers is not None and self._workers.degraded:
-            problems["workers"] = self._workers.degraded
+        if self.plane.degraded:
+            problems["workers"] = self.plane.degraded
         if self._siblings.asking_now:
             problems["certificates"] = "other replicas are being asked for theirs"
         if missing := self.swarm.missing():
@@ -759,63 +691,6 @@ class ProxyService(TwistedService):
                 problems["names"] = f"{unasked} names have not been asked yet"
             self._complete = not unasked
         return problems
-
-    def _routes(self) -> tuple[Iterable[tuple[Route, object]], Route | None]:
-        if self.local is not None:
-            return self.local.routes()
-        key = self._strategies.orders[self.settings.route_order].key
-        routes = [
-            Route(service, destination)
-            for service in self.publisher.snapshot.services.values()
-            for destination in service.destinations
-            if destination.stream is None
-        ]
-        routes.sort(key=lambda route: (key(route), route.service.name, route.destination.place))
-        last = next((route.service for route in reversed(routes) if route.service.is_default), None)
-        default = None
-        if last is not None:
-            default = Route(last, [each for each in last.destinations if each.stream is None][-1])
-        return [(route, route.destination.backend_name) for route in routes], default
-
-    def _totals(self) -> Iterator[Totals]:
-        if self.local is not None:
-            yield from self.local.totals()
-            return
-        workers = self._workers
-        assert workers is not None
-        cells = workers.cells
-        limit = self.settings.limits.client_connections or None
-        yield Totals("frontend", "", "", "", workers.totals(FRONTEND_CELL), limit=limit)
-        for service in list(self.publisher.snapshot.services.values()):
-            for destination in service.destinations:
-                place = (service.name, destination.index)
-                members = self.names.members_of(*place)
-                rows = [workers.totals(cells.number((*place, server.host, server.port))) for server in members]
-                own = workers.totals(cells.number(place))
-                looks = [self.servers.look(place, server, row[EJECTED]) for server, row in zip(members, rows)]
-                usable = [look for look in looks if look.is_up and look.weight]
-                yield Totals(
-                    "backend",
-                    destination.backend_name,
-                    service.name,
-                    "",
-                    tuple(map(sum, zip(own, *rows))),
-                    up=bool(usable),
-                    weight=sum(look.weight for look in usable),
-                    active=len(usable),
-                )
-                for name, look, values in zip(server_names(service.name, members), looks, rows):
-                    yield Totals(
-                        "server",
-                        destination.backend_name,
-                        service.name,
-                        name,
-                        values,
-                        up=look.is_up,
-                        weight=look.weight,
-                        state=look.word,
-                        checked=look.columns,
-                    )
 
 
 def _give(file: str, owner: tuple[int, int]) -> None:

@@ -65,8 +65,7 @@ class LifeTests(TestCase):
         said = json.loads((yield self.asked(service, path)))
         self.assertEqual(said["Status"], "OK")
         yield service._at_start
-        assert service.local is not None
-        self.assertEqual({route.service.name for route, _ in service.local.routes()[0]}, {"a", "b"})
+        self.assertEqual({route.service.name for route, _ in service._figures.routes()[0]}, {"a", "b"})
         text = yield self.asked(service, "/v1/docker-flow-proxy/config")
         self.assertIn(b"use_backend b-be", text)
         metrics = yield self.asked(service, "/metrics")
@@ -99,7 +98,5 @@ class LifeTests(TestCase):
             self.assertRaises(SystemExit, service.privilegedStartService)
         (line,) = written.getvalue().splitlines()
         self.assertIn(str(address.port), line)
-        assert service.local is not None and service.listeners is not None
-        yield service.listeners.stop()
-        yield service.local.drain(0.0)
+        yield service.plane.stop()
         yield other.stopService()
