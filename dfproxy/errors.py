@@ -73,6 +73,12 @@ class InvalidBalance(DfproxyError):
     """
 
 
+class InvalidPick(DfproxyError):
+    """
+    A strategy of a plugin chose what is none of its servers: an author's fault, for the log.
+    """
+
+
 class InvalidCertificate(DfproxyError):
     """
     A bundle that cannot serve: it does not parse, or its key belongs to another certificate. The text never shows it.

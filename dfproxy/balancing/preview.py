@@ -25,6 +25,12 @@ class Unforeseen(Exception):
     """
 
 
+class Failed(Unforeseen):
+    """
+    The strategy raises, or picks what is none of its servers: so it does for a request, too.
+    """
+
+
 def preview(balancer: IBalancer, request: IRequest, random: Random, kept: tuple[object, ...]) -> IServer | None:
     """
     What `pick` would answer now.
@@ -36,20 +42,31 @@ def preview(balancer: IBalancer, request: IRequest, random: Random, kept: tuple[
         kept: what is not copied with it: its servers and its clock.
 
     Raises:
-        Unforeseen: it cannot be copied, or fails.
+        Unforeseen: it cannot be copied.
+        Failed: it fails.
     """
     state = random.getstate()
     try:
-        peek = getattr(balancer, "peek", None)
-        if callable(peek):
-            return cast("IServer | None", peek(request))
-        if len(kept) > COPIED_SERVERS:
-            raise Unforeseen("too many servers to foresee what this strategy does")
-        memo: dict[int, Any] = {id(thing): thing for thing in (*kept, random)}
-        return deepcopy(balancer, memo).pick(request)
+        ask = getattr(balancer, "peek", None)
+        if not callable(ask):
+            ask = _copy(balancer, random, kept).pick
+        server = cast("IServer | None", ask(request))
     except Unforeseen:
         raise
-    except Exception as error:  # foreign code: whatever it raises, it only means that nothing is foreseen
-        raise Unforeseen(f"the strategy cannot be asked without changing it: {type(error).__name__}") from error
+    except Exception as error:  # foreign code, which may raise anything
+        raise Failed(f"the strategy fails: {type(error).__name__}: {error}") from error
     finally:
         random.setstate(state)
+    if server is not None and server not in kept:
+        raise Failed(f"the strategy picks {server!r}, which is none of its servers")
+    return server
+
+
+def _copy(balancer: IBalancer, random: Random, kept: tuple[object, ...]) -> IBalancer:
+    if len(kept) > COPIED_SERVERS:
+        raise Unforeseen("too many servers to foresee what this strategy does")
+    memo: dict[int, Any] = {id(thing): thing for thing in (*kept, random)}
+    try:
+        return deepcopy(balancer, memo)
+    except Exception as error:  # foreign code: whatever it raises, it only means that nothing is foreseen
+        raise Unforeseen(f"the strategy cannot be asked without changing it: {type(error).__name__}") from error

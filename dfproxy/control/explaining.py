@@ -20,7 +20,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from dfproxy.balancing.preview import Unforeseen, preview
+from dfproxy.balancing.preview import Failed, Unforeseen, preview
 from dfproxy.dfp.steptexts import step_texts
 from dfproxy.errors import ClientProtocolError
 from dfproxy.exchange.redirects import Elsewhere
@@ -244,6 +244,7 @@ class Explanation:
         sticky: LiveServer | None = getattr(head, "sticky", None)
         why = f"balance={_balance(backend.service.balance)}"
         server: Any = None
+        failed = False
         if sticky is not None and (sticky in backend.usable or sticky in backend.bound):
             server, why = sticky, "its cookie"
         else:
@@ -251,7 +252,7 @@ class Explanation:
             try:
                 server = preview(backend.balancer, head, self._random, kept)
             except Unforeseen as error:
-                why = str(error)
+                failed, why = isinstance(error, Failed), str(error)
             else:
                 if server is None:
                     why = "no server is known" if not backend.servers else "none of its servers may be used"
@@ -260,7 +261,7 @@ class Explanation:
             answer["Server"] = {"Name": server.name, "Address": server.host, "Port": server.port}
         answer["Why"] = why
         if "Outcome" not in answer:
-            unforeseen = server is None and backend.usable
+            unforeseen = server is None and backend.usable and not failed
             outcome = f"sent to {backend.destination.backend_name}"
             if server is not None:
                 outcome = f"sent to {server.name} ({server.host}:{server.port}) of {backend.destination.backend_name}"

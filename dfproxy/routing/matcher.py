@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
+from twisted.logger import Logger
+
 from dfproxy.errors import InvalidRoute
 from dfproxy.expressions.regex import bounded
 from dfproxy.interfaces import IRequest, IRouteConditionFactory
@@ -24,6 +26,8 @@ Check = Callable[[IRequest], bool]
 
 DIRECTORY = b"/?"
 DOMAIN = b"/?.:"
+
+log = Logger()
 
 
 def text_test(form: str, value: bytes, ignore_case: bool) -> Test | None:
@@ -199,7 +203,7 @@ def agent_check(agents: Sequence[bytes]) -> Check:
 
 def plugin_check(condition: Condition, known: Mapping[str, object]) -> Check:
     """
-    What a plugin decides; one that raises has not matched.
+    What a plugin decides; one that raises has not matched, and the first time is logged.
 
     Raises:
         InvalidRoute: no such plugin, or it refuses the values.
@@ -217,10 +221,19 @@ def plugin_check(condition: Condition, known: Mapping[str, object]) -> Check:
     if not callable(holds):
         raise InvalidRoute(f"the condition {condition.name} gave nothing that can be asked")
 
+    complained = False
+
     def check(request: IRequest) -> bool:
+        nonlocal complained
         try:
             return bool(holds(request))
         except Exception:  # noqa: BLE001 - foreign code on the request path: its fault may only cost its own route
+            if not complained:
+                complained = True
+                log.failure(
+                    "the condition {name} failed and has not matched; further failures are not logged",
+                    name=f"{condition.name}:{'|'.join(condition.values)}",
+                )
             return False
 
     return check

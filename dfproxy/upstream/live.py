@@ -10,7 +10,7 @@ Longer than other modules, but one thing: a backend and its servers, each of whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from typing import Any, Protocol, cast
 
 from twisted.internet.interfaces import IReactorTime
@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from dfproxy.balancing.base import Balancer
+from dfproxy.errors import InvalidPick
 from dfproxy.health.answers import Conduct
 from dfproxy.health.outlier import Record
 from dfproxy.health.status import bound, usable
@@ -293,6 +294,7 @@ class LiveBackend:
         "_departed",
         "_epoch",
         "_standing",
+        "_told",
         "_try_connect",
         "announce",
         "ask",
@@ -383,6 +385,9 @@ class LiveBackend:
         Pick servers with this balancer from now on.
         """
         self.balancer = balancer
+        # Of our own it is known what they pick: their requests need not pay for a check.
+        own = type(balancer).__module__.startswith("dfproxy.balancing.")
+        self._told: set[int] | None = None if own else set()
         self._complained = False
         self._choose()
         self.taken: Callable[[LiveServer], None] | None = _unless_empty(balancer, "taken")
@@ -395,12 +400,17 @@ class LiveBackend:
         """
         # What it returns is one of the servers it was told of, and these are all ours.
         pick = cast(Callable[[IRequest], "LiveServer | None"], self.balancer.pick)
+        if self._told is not None:
+            pick = _checked(pick, self._told)
         self.pick = pick if self.steps is None else self.steps.picking(pick)
 
     def _tell(self) -> None:
         """
         Tell the balancer who may be used.
         """
+        if self._told is not None:
+            self._told.clear()
+            self._told.update(map(id, self.usable))
         try:
             self.balancer.update(self.usable)
         except Exception:  # noqa: BLE001  a plugin's fault must not become another service's
@@ -600,6 +610,22 @@ def _unless_empty(balancer: IBalancer, name: str) -> Callable[..., None] | None:
     """
     method: Callable[..., None] = getattr(balancer, name)
     return None if getattr(method, "__func__", None) is getattr(Balancer, name) else method
+
+
+def _checked(
+    pick: Callable[[IRequest], LiveServer | None], told: Container[int]
+) -> Callable[[IRequest], LiveServer | None]:
+    """
+    The pick of a plugin, which may be anything: it raises unless that is None or one of the servers told of last.
+    """
+
+    def checked(request: IRequest) -> LiveServer | None:
+        server = pick(request)
+        if server is not None and id(server) not in told:
+            raise InvalidPick(f"picked {server!r}, which is none of the servers of the last update")
+        return server
+
+    return checked
 
 
 def _nothing() -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import cycle
 from random import Random
+from typing import Any, cast
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.balancing.base import Balancer
-from dfproxy.balancing.preview import COPIED_SERVERS, Unforeseen, preview
+from dfproxy.balancing.preview import COPIED_SERVERS, Failed, Unforeseen, preview
 from dfproxy.interfaces import IBalancer, IRequest, IServer
 from dfproxy.plugins import balancers
 from dfproxy.testing import FakeRequest, fake_servers
@@ -48,6 +49,21 @@ class Endless(Balancer):
 
     def pick(self, request: IRequest) -> IServer | None:
         return next(self.turns)
+
+
+class Faulty(Balancer):
+    """
+    Picks what it is made with; without that it raises.
+    """
+
+    def __init__(self, picked: Any) -> None:
+        super().__init__()
+        self.picked = picked
+
+    def pick(self, request: IRequest) -> IServer | None:
+        if self.picked is None:
+            raise KeyError("zone")
+        return cast(IServer, self.picked)
 
 
 class PreviewTests(SynchronousTestCase):
@@ -112,6 +128,17 @@ class PreviewTests(SynchronousTestCase):
             self.ask(balancer, 1)
         self.assertIn("without changing it", str(caught.exception))
         self.assertIs(self.servers[0], balancer.pick(self.request(1)))
+
+    def test_failed(self) -> None:
+        """
+        A strategy that raises, or picks what is none of its servers, fails: that is more than not to be foreseen.
+        """
+        for said, picked in (("KeyError: 'zone'", None), ("picks '10.0.0.1', which is none", "10.0.0.1")):
+            balancer = Faulty(picked)
+            balancer.update(self.servers)
+            with self.assertRaises(Failed) as caught:
+                self.ask(balancer, 1)
+            self.assertIn(said, str(caught.exception))
 
     def test_too_many_servers(self) -> None:
         """

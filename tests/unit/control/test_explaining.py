@@ -218,6 +218,19 @@ class ExplainingTests(PlaneCase):
         self.assertIn("cannot be asked without changing it", told["Why"])
         self.assertNotIn("Code", told)
 
+    def test_a_strategy_that_fails(self) -> None:
+        """
+        Then the answer is the 503 that a request gets, and why.
+        """
+        made = Plane(self.load_files(faulty=FAULTY))
+        self.addCleanup(made.traffic.deadlines.stop)
+        faulty = Service("a", "a", service("a").destinations, Balance("faulty"))
+        made.apply(faulty, memberships=[members("a", A, B)])
+        told = self.told("/a", plane=made)
+        self.assertIsNone(told["Server"])
+        self.assertEqual("the strategy picks 'b', which is none of its servers", told["Why"])
+        self.assertEqual(503, told["Code"])
+
     def test_servers_are_not_copied(self) -> None:
         """
         A strategy that remembers a server which has gone is asked on a copy that remembers the same one.
@@ -306,4 +319,14 @@ ODD = """
             return next(self.turns)
 
     odd = Strategy("odd", "keeps what cannot be copied", Odd)
+"""
+
+FAULTY = """
+    from dfproxy.balancing.base import Balancer, Strategy
+
+    class Faulty(Balancer):
+        def pick(self, request):
+            return "b"
+
+    faulty = Strategy("faulty", "picks a name", Faulty)
 """

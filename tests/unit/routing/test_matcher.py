@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -231,7 +233,18 @@ class RestTests(SynchronousTestCase):
         ):
             self.assertIn(text, str(self.assertRaises(InvalidRoute, plugin_check, condition, known)))
         self.assertTrue(plugin_check(Condition("picky", ("5",)), known)(Request()))
-        self.assertFalse(plugin_check(Condition("picky", ("0",)), known)(Request()))
+
+    def test_plugin_that_fails(self) -> None:
+        """
+        A condition that raises has not matched; the first time it is logged, with its name and values.
+        """
+        said: list[Any] = []
+        globalLogPublisher.addObserver(said.append)
+        self.addCleanup(globalLogPublisher.removeObserver, said.append)
+        check = plugin_check(Condition("picky", ("0", "a")), {"picky": Picky()})
+        self.assertEqual([check(Request()) for _ in range(3)], [False] * 3)
+        self.assertEqual(["picky:0|a"], [event["name"] for event in said])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_all(self) -> None:
         """

@@ -11,8 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from dfproxy.balancing.roundrobin import RoundRobin
+from dfproxy.errors import InvalidPick
 from dfproxy.interfaces import IServer
 from dfproxy.model.snapshot import Membership, ServerAddress
+from dfproxy.testing import FakeRequest
 from dfproxy.upstream.live import LiveBackend, LiveServer
 from tests.dialogue import (
     FORWARDED,
@@ -332,6 +334,31 @@ class DefinitionTests(BackendCase):
         self.members(A, B)
         self.assertEqual(len(self.backend.usable), 2)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_pick_of_a_plugin(self) -> None:
+        """
+        A plugin may pick nobody, or one of the servers that it was told of last; of anything else the attempt hears.
+        """
+        self.members(A, B)
+        (gone, stays), request = self.backend.usable, FakeRequest()
+        self.members(B)
+        balancer = self.backend.balancer
+        for picked in (gone, "10.0.0.1", [stays], object()):
+            balancer.pick = lambda request, picked=picked: picked  # type: ignore[method-assign]  # a plugin's fault
+            self.backend.use(balancer)
+            self.assertRaises(InvalidPick, self.backend.pick, request)
+        for picked in (stays, None):
+            balancer.pick = lambda request, picked=picked: picked  # type: ignore[method-assign]  # as it should be
+            self.backend.use(balancer)
+            self.assertIs(self.backend.pick(request), picked)
+
+    def test_own_pick_is_not_checked(self) -> None:
+        """
+        Built-in strategies are asked without anything in between: each request pays for that.
+        """
+        balancer = RoundRobin()
+        self.backend.use(balancer)
+        self.assertEqual(self.backend.pick, balancer.pick)
 
 
 class TrafficTests(DialogueCase):
