@@ -19,7 +19,7 @@ from dfproxy.model.match import Match
 from dfproxy.model.service import Route
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import ServerAddress
-from dfproxy.model.steps import Access, HeaderRule, Redirect, Rewrite, Steps, cookie_name, cookie_value
+from dfproxy.model.steps import Access, Compression, HeaderRule, Redirect, Rewrite, Steps, cookie_name, cookie_value
 
 HIDDEN = "$5$hidden$hidden"
 """
@@ -27,6 +27,11 @@ Stands for every password: a hash of nothing.
 """
 
 CHALLENGES = "/.well-known/acme-challenge/"
+
+OURS = "br"
+"""
+A way to compress that HAProxy does not have.
+"""
 
 HOPS = 8
 """
@@ -109,9 +114,7 @@ class StepsText:
         if steps.sticky:
             lines.append(f"cookie {cookie_name(steps.sticky)} insert indirect")
         if steps.compression is not None:
-            lines.append(f"compression algo {' '.join(map(word, steps.compression.algorithms))}")
-            if steps.compression.types:
-                lines.append(f"compression type {' '.join(map(word, steps.compression.types))}")
+            lines += _compression(steps.compression)
         lines += _networks(steps)
         if steps.https_code:
             lines.append(f"http-request redirect scheme https code {steps.https_code} if {self._plain}")
@@ -195,6 +198,17 @@ def trusting(proxies: Sequence[str]) -> list[str]:
     lines.append(f"http-request set-var(txn.https) bool(true) if trusted_proxies {said}")
     for hop in range(1, HOPS + 1):
         lines.append(f"http-request set-src req.hdr(x-forwarded-for,-{hop}) if trusted_proxies")
+    return lines
+
+
+def _compression(compression: Compression) -> list[str]:
+    lines = []
+    if OURS in compression.algorithms:
+        lines.append(f"# compression algo {OURS}, which HAProxy does not have")
+    if known := [word(name) for name in compression.algorithms if name != OURS]:
+        lines.append(f"compression algo {' '.join(known)}")
+        if compression.types:
+            lines.append(f"compression type {' '.join(map(word, compression.types))}")
     return lines
 
 

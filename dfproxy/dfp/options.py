@@ -200,7 +200,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "compression-algo", "COMPRESSION_ALGO", "ALGORITHMS", "", ROUTES,
-        "compress answers of services that do not say: gzip deflate raw-deflate, by blanks",
+        "compress answers of services that do not say: br gzip deflate raw-deflate, by blanks",
         algorithms,
     ),
     Option(

@@ -314,8 +314,8 @@ SERVICE_ROWS: tuple[Parameter, ...] = (
         "compressionAlgo",
         "service",
         "text",
-        "Compress answers for clients that accept it: any of `gzip`, `deflate`, `raw-deflate` and `identity` (as they "
-        "are), separated by blanks; the client's wish decides. Of this service only.",
+        "Compress answers for clients that accept it: any of `br` (ours), `gzip`, `deflate`, `raw-deflate` and "
+        "`identity` (as they are), separated by blanks; the client's wish decides. Of this service only.",
         "`COMPRESSION_ALGO`",
         source="DFP; HAProxy `compression algo`",
         modes=HTTP,

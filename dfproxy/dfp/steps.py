@@ -60,7 +60,7 @@ MODES = KEEPS_SERVER + CLOSES_SERVER
 What `connectionMode` and `CONNECTION_MODE` may be.
 """
 
-COMPRESSIONS = ("identity", "gzip", "deflate", "raw-deflate")
+COMPRESSIONS = ("identity", "br", "gzip", "deflate", "raw-deflate")
 """
 What `compressionAlgo` and `COMPRESSION_ALGO` may list.
 """

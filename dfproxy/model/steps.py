@@ -121,7 +121,7 @@ class Compression:
     Answers are compressed for clients that can read it.
 
     Attributes:
-        algorithms: any of `gzip`, `deflate`, `raw-deflate` and `identity` (as it is); the client's wish decides.
+        algorithms: any of `br`, `gzip`, `deflate`, `raw-deflate` and `identity` (as it is); the client's wish decides.
         types: beginnings of media types, in lower case; empty: all.
     """
 

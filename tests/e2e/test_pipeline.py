@@ -6,8 +6,11 @@ what `reload` reads again.
 from __future__ import annotations
 
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
+
+import brotli
 
 from tests.e2e.backends import Backend, answering
 from tests.e2e.proxy import Proxy, ProxyCase
@@ -85,6 +88,33 @@ class TrustingTests(ProxyCase):
         said = "Accept-Encoding: gzip\r\n"
         self.assertEqual(self.proxy.get("/", head=said).get("content-encoding"), "gzip")
         self.assertIsNone(self.proxy.get("/plain", head=said).get("content-encoding"))
+
+    def test_brotli(self) -> None:
+        """
+        A browser that names it gets Brotli, each piece as it comes.
+        """
+        may_end = threading.Event()
+
+        def script(wire: Wire, backend: Backend) -> None:
+            wire.request()
+            wire.send(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello \r\n"
+            )
+            may_end.wait(10)
+            wire.send("5\r\nworld\r\n0\r\n\r\n")
+
+        self.proxy.publish("web", self.backend(script), compressionAlgo="br gzip")
+        client = self.client()
+        client.send("GET / HTTP/1.1\r\nHost: t\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n")
+        self.assertEqual(client.head().get("content-encoding"), "br")
+        reader = brotli.Decompressor()
+        size = int(client.read_until(b"\r\n"), 16)
+        self.assertEqual(reader.process(client.read(size + 2)[:-2]), b"hello ")
+        may_end.set()
+        rest = b""
+        while size := int(client.read_until(b"\r\n"), 16):
+            rest += reader.process(client.read(size + 2)[:-2])
+        self.assertEqual(rest, b"world")
 
 
 def _again(wire: Wire, backend: Backend, text: bytes) -> None:

@@ -22,7 +22,7 @@ SETTINGS = Settings(listeners=(Listener("", 80), Listener("", 443, tls=True)))
 EVERYTHING = (
     "serviceName=s&servicePath=/h&port=1&addReqHeader=X-A%20%25[src]%20if%20{%20path_beg%20/x%20},X-B%20'a%20b'"
     "&setReqHeader=X-C%20%25[path,regsub(a,b)]&delReqHeader=X-D&setResHeader=X-E%20%25[res.hdr(x)]&users=a:hidden"
-    "&allowedMethods=GET&deniedMethods=PUT&httpsOnly=true&verifyClientSsl=1&denyHttp=1&compressionAlgo=gzip"
+    "&allowedMethods=GET&deniedMethods=PUT&httpsOnly=true&verifyClientSsl=1&denyHttp=1&compressionAlgo=br+gzip"
     "&reqPathSearchReplace=%5E/v(%5B0-9%5D%2B)/%2C/version-%5C1/:/a%23%20%25b,c,gi&compressionType=text/html+text/css"
     "&connectionMode=httpclose&httpsPort=3&allowFrom=10.0.0.0/8,2001:db8::/32&denyFrom=10.1.2.3"
 )
@@ -55,6 +55,7 @@ class TextTests(SynchronousTestCase):
         backend = text_of(EVERYTHING).partition("backend s-be1_0\n")[2]
         starts = (
             "option http-server-close",
+            "# compression algo br, which HAProxy does not have",
             "compression algo gzip",
             "compression type text/html text/css",
             "acl denied_clients src 10.1.2.3/32",

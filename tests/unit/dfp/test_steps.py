@@ -218,7 +218,7 @@ class RefusedTests(SynchronousTestCase):
             ("allowedMethods=G@T", "allowedMethods"),
             ("users=a:plain&usersPassEncrypted=true", "users"),
             ("connectionMode=x", "connectionMode"),
-            ("compressionAlgo=br", "compressionAlgo"),
+            ("compressionAlgo=zstd", "compressionAlgo"),
             ("compressionAlgo=gzip&compressionType=%22", "compressionType"),
             ("httpsPort=70000", "httpsPort"),
             ("allowFrom=10.0.0.1/8", "allowFrom"),

@@ -7,12 +7,13 @@ from __future__ import annotations
 import gzip
 import zlib
 
+import brotli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.errors import InvalidRoute
-from dfproxy.exchange.compression import Compressing, Compressor, chosen
+from dfproxy.exchange.compression import BROTLI, Brotling, Compressor, Deflating, chosen
 from dfproxy.model.steps import Compression, HeaderRule, Steps
 from dfproxy.wire.h1 import RequestHead, ResponseHead, request_head, response_head
 from tests.dialogue import FORWARDED, DialogueCase, client, server
@@ -106,6 +107,21 @@ class DecisionTests(SynchronousTestCase):
         ):
             self.assertEqual(chosen(request(f"Accept-Encoding: {said}"), both), wanted, said)
 
+    def test_brotli_before_others(self) -> None:
+        """
+        Browsers like all of them alike and name Brotli last: it is taken, unless they like another one better.
+        """
+        all_three = (b"gzip", b"deflate", BROTLI)
+        for said, wanted in (
+            ("gzip, deflate, br", BROTLI),
+            ("gzip, deflate, br;q=0.9", b"gzip"),
+            ("br;q=0.5, deflate;q=0.5", BROTLI),
+            ("gzip, br;q=0", b"gzip"),
+            ("gzip;q=0, br;q=0", None),
+            ("gzip", b"gzip"),
+        ):
+            self.assertEqual(chosen(request(f"Accept-Encoding: {said}"), all_three), wanted, said)
+
     def test_as_it_is(self) -> None:
         """
         A client that would rather have it as it is gets it so.
@@ -148,12 +164,24 @@ class BodyTests(SynchronousTestCase):
         Uncompressed again it is what it was, and nothing stays behind on the way.
         """
         for bits in (31, 15, -15):
-            body, reader = Compressing(bits), zlib.decompressobj(bits)
+            body, reader = Deflating(bits), zlib.decompressobj(bits)
             for piece in pieces:
                 made = b"".join(reader.decompress(part) for part in body.feed([piece]))
                 self.assertEqual(made, piece)
             made = b"".join(reader.decompress(part) for part in body.finish([last])) + reader.flush()
             self.assertEqual(made, last)
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.lists(st.binary(max_size=300), max_size=5), st.binary(max_size=300))
+    def test_same_in_brotli(self, pieces: list[bytes], last: bytes) -> None:
+        """
+        Likewise.
+        """
+        body, reader = Brotling(), brotli.Decompressor()
+        for piece in pieces:
+            self.assertEqual(b"".join(map(reader.process, body.feed([piece]))), piece)
+        self.assertEqual(b"".join(map(reader.process, body.finish([last]))), last)
+        self.assertTrue(reader.is_finished())
 
 
 class DialogueTests(DialogueCase):
@@ -166,7 +194,7 @@ class DialogueTests(DialogueCase):
         A body that is there with its head has a length again.
         """
         body = b"hello " * 100
-        packed = Compressing(31).finish([body])[0]
+        packed = Deflating(31).finish([body])[0]
         self.assertEqual(gzip.decompress(packed), body)
         self.talk(
             route_has(Steps(compression=Compression(("gzip",)))),
@@ -187,7 +215,7 @@ class DialogueTests(DialogueCase):
         What the server has said decides, not what a rule makes of it.
         """
         for said in ("no-transform", "no-store"):
-            body = "hello" if said == "no-transform" else Compressing(31).finish([b"hello"])[0]
+            body = "hello" if said == "no-transform" else Deflating(31).finish([b"hello"])[0]
             coded = () if said == "no-transform" else ("Content-Encoding: gzip", "Vary: Accept-Encoding")
             length = f"Content-Length: {len(body)}"
             rules = (HeaderRule("del", "Cache-Control"),)
@@ -203,7 +231,7 @@ class DialogueTests(DialogueCase):
         """
         A longer one goes in chunks, each as soon as it comes; the connection is used again.
         """
-        body = Compressing(31)
+        body = Deflating(31)
         first, last = body.feed([b"he"]), body.finish([b"llo"])
         self.talk(
             route_has(Steps(compression=Compression(("gzip",)))),
