@@ -416,13 +416,16 @@ class Dialogue:
         backend: where all requests go; None: nowhere.
         balancer: of the backend.
         client: our end of the client's connection.
+        tells_arrival: as of the access log, which we are.
         endings: the words of all endings, in order.
         logged: exchanges in the order of their endings.
+        names: of their servers, as lines have them.
     """
 
     def __init__(self, servers: int = 1, limits: Limits | None = None, wire: type[Wire] = UvWire, **about: Any) -> None:
         self.reactor = Memory(wire)
         self.logged: list[tuple[Exchange, Ending, int]] = []
+        self.names: list[str] = []
         reactor: Any = self.reactor
         log: Any = self
         self.traffic = Traffic(reactor, reactor, limits or Limits(), self.reactor.seconds, log)
@@ -436,6 +439,7 @@ class Dialogue:
         self._epoch = 0
         self.members(*HOSTS[:servers])
         self.resource = Resource(lambda request: self.backend, self.traffic)
+        self.tells_arrival = False
         self.site = ProxySite(self.resource)
         self.factory: Any = self.site
         self.said: list[str] = []
@@ -457,6 +461,7 @@ class Dialogue:
         """
         if isinstance(exchange, Exchange):  # refusals are noted as well, without an exchange
             self.logged.append((exchange, ending, exchange.status))
+            self.names.append(exchange.server_name)
 
     def flush(self) -> None:
         """

@@ -136,9 +136,10 @@ class Exchange:
     @property
     def server_name(self) -> str:
         """
-        For the log.
+        For the log; of several that did not accept a connection the last.
         """
-        return self.server.name if self.server is not None else "-"
+        server = self.server or (self._failed_at[-1] if self._failed_at else None)
+        return server.name if server is not None else "-"
 
     # --- the request -----------------------------------------------------------------------------------------
 

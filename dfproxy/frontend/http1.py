@@ -575,7 +575,7 @@ class Http1Session(Protocol):
         """
         request = self._request if self.state is _EXCHANGE else None
         if not counted:
-            note_refusal(self._traffic, request, (self._client_host, self._client_port), status)
+            note_refusal(self._traffic, request, (self._client_host, self._client_port), status, self)
         bodiless = request is not None and request.method == b"HEAD"
         self.transport.write(answer(status, bodiless, self._traffic.pages, retry_after_s))
         if request is None:

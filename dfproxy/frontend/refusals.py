@@ -32,15 +32,20 @@ class _Refused:
     bytes_out: int = 0
     backend_name: str = "services"
     server_name: str = "-"
+    downstream: object = None
+    traffic: Traffic | None = None
 
 
-def note_refusal(traffic: Traffic, request: RequestHead | None, client: tuple[str, int], status: int) -> None:
+def note_refusal(
+    traffic: Traffic, request: RequestHead | None, client: tuple[str, int], status: int, downstream: object = None
+) -> None:
     """
     Count and log that a request is answered with this status and goes nowhere.
 
     Args:
         request: its head; None: it could not be read.
         client: address and port.
+        downstream: the client's side, which may know how the request came.
     """
     frontend = traffic.frontend
     frontend.requests += 1
@@ -54,7 +59,8 @@ def note_refusal(traffic: Traffic, request: RequestHead | None, client: tuple[st
     log = traffic.access_log
     if log is not None:
         now = traffic.monotonic()
-        log.add(_Refused(request or _unread(client), status, now), _ENDINGS.get(status, BAD_REQUEST), now)
+        refused = _Refused(request or _unread(client), status, now, downstream=downstream, traffic=traffic)
+        log.add(refused, _ENDINGS.get(status, BAD_REQUEST), now)
 
 
 def _unread(client: tuple[str, int]) -> RequestHead:

@@ -15,6 +15,7 @@ from dfproxy.frontend.handover import hand_over
 from dfproxy.frontend.http1 import Frontend, Http1Session, Session
 from dfproxy.frontend.http2 import Http2, Http2Session
 from dfproxy.frontend.resource import ReverseProxyResource
+from dfproxy.frontend.timed import TimedSession
 
 log = Logger()
 
@@ -73,7 +74,8 @@ class ProxySite(Site):
         if self.limit and len(self.sessions_open) >= self.limit:
             self.turn_away()
             return None
-        session = Http1Session(asked)
+        log = self.traffic.access_log
+        session = TimedSession(asked) if log is not None and log.tells_arrival else Http1Session(asked)
         self.admit(session)
         return session
 

@@ -15,6 +15,22 @@ Names of the versions of a request (`dfproxy.wire.h1.RequestHead`), as HAProxy's
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """
+    How a request came, before its head was complete.
+
+    Attributes:
+        first: when its first byte came, in seconds of the monotonic clock.
+        idle_s: seconds for which its connection had waited for that byte.
+        handshake_s: seconds that the TLS handshake took, for the first request of a connection; else 0.
+    """
+
+    first: float
+    idle_s: float = 0.0
+    handshake_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class TlsFacts:
     """
     Set as `request.tls` on each request of a TLS connection; on others it is not set at all.

@@ -13,12 +13,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from dfproxy.interfaces import IRequest
+from dfproxy.model.connection import Arrival
 from dfproxy.model.ending import Ending
 from dfproxy.model.settings import AccessLines
 from dfproxy.observe.logformat import (
     HTTP,
     TCP,
     Line,
+    active_ms,
     answering_ms,
     captured,
     compile_format,
@@ -27,9 +29,9 @@ from dfproxy.observe.logformat import (
     frontend_name,
     plain_text,
     queued_ms,
+    reading_ms,
     request_line,
     server_name,
-    total_ms,
 )
 
 BLOCK_BYTES = 4096
@@ -96,6 +98,8 @@ class AccessLog:
         surroundings: name of this machine, number of this process.
 
     Attributes:
+        tells_arrival: lines tell how requests came: clients' sides of exchanges should know it as their `arrival`
+            (`dfproxy.model.connection.Arrival`).
         lost: lines that nobody took.
     """
 
@@ -111,6 +115,7 @@ class AccessLog:
         self._wall_clock = wall_clock
         self._stamp = stamp
         self._style = look.form
+        self.tells_arrival = look.form != "json"
         self._prefix = look.prefix
         self._errors_only = look.errors_only
         self._surroundings = surroundings
@@ -135,6 +140,10 @@ class AccessLog:
         if self._errors_only and is_normal(exchange, ending):
             return
         wall = self._wall_clock()
+        arrival = None
+        if self.tells_arrival:
+            arrival = getattr(getattr(exchange, "downstream", None), "arrival", None) or Arrival(exchange.started)
+            wall -= now - arrival.first  # HAProxy's lines have the time when the request began
         second = int(wall)
         if second != self._second:
             self._second = second
@@ -143,7 +152,7 @@ class AccessLog:
         shown = tuple(plain_text(value, 2 * len(value)) for value in getattr(exchange.request, "captured", ()))
         # Whole connections are told in their own words.
         make = self._connection_line if getattr(exchange, "is_tunnel", False) else self._line
-        line = make(Line(exchange, ending, now, wall, date, shown, self._surroundings))
+        line = make(Line(exchange, ending, now, wall, date, shown, self._surroundings, arrival))
         self._lines.append(f"{self._prefix}{line}".encode()[: BLOCK_BYTES - 1] + b"\n")
 
     def flush(self) -> None:
@@ -199,7 +208,7 @@ def _httplog_line(line: Line) -> str:
     return (
         f"{request.client_host}:{getattr(request, 'client_port', 0)} [{line.date}] {frontend_name(line)} "
         f"{exchange.backend_name}/{server_name(line)} "
-        f"0/{queued_ms(line)}/{connecting_ms(line)}/{answering_ms(line)}/{total_ms(line)} "
+        f"{reading_ms(line)}/{queued_ms(line)}/{connecting_ms(line)}/{answering_ms(line)}/{active_ms(line)} "
         f"{exchange.status} {exchange.bytes_out} - - {line.ending.flags}-- "
         f"{clients}/{clients}/{there}/{at_server}/{max(exchange.attempts - 1, 0)} 0/0 "
         f'{fields}"{request_line(line)}"'

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dfproxy.model.connection import VERSIONS
+from dfproxy.model.connection import VERSIONS, Arrival
 from dfproxy.model.ending import Ending
 
 FRONTEND = "services"
@@ -49,10 +49,11 @@ class Line:
         exchange: `dfproxy.observe.accesslog.Finished`.
         ending: how it ended.
         now: when, in seconds of the monotonic clock.
-        wall: when, in seconds since 1970.
+        wall: when, in seconds since 1970: the end in JSON lines, else the beginning.
         date: the same written down, HAProxy's way.
         captured: values of captured header fields; empty where the request had none.
         surroundings: name of this machine, number of this process.
+        arrival: how the request came; None: as a whole, as far as is known.
     """
 
     exchange: Any
@@ -62,6 +63,7 @@ class Line:
     date: str
     captured: tuple[str, ...] = ()
     surroundings: tuple[str, int] = ("", 0)
+    arrival: Arrival | None = None
 
 
 Field = Callable[[Line], str]
@@ -127,18 +129,59 @@ def until_answer_ms(line: Line) -> int:
     return int((exchange.answered - exchange.started) * 1e3) if exchange.answered else -1
 
 
+def handshake_ms(line: Line) -> int:
+    """
+    Milliseconds of the TLS handshake before it.
+    """
+    return 0 if line.arrival is None else round(line.arrival.handshake_s * 1e3)
+
+
+def idle_ms(line: Line) -> int:
+    """
+    Milliseconds for which the connection had waited for its first byte.
+    """
+    return 0 if line.arrival is None else round(line.arrival.idle_s * 1e3)
+
+
+def reading_ms(line: Line) -> int:
+    """
+    Milliseconds from its first byte to the end of its head; -1: there was no head that could be read.
+    """
+    if not line.exchange.request.method:
+        return -1
+    return 0 if line.arrival is None else round((line.exchange.started - line.arrival.first) * 1e3)
+
+
+def requesting_ms(line: Line) -> int:
+    """
+    Milliseconds from the connection, or the answer before, to the end of its head; -1: there was none.
+    """
+    reading = reading_ms(line)
+    return reading if reading < 0 else handshake_ms(line) + idle_ms(line) + reading
+
+
 def queued_ms(line: Line) -> int:
     """
-    Milliseconds that it waited for a place at a server.
+    Milliseconds that it waited for a place at a server; -1: it was never to go to one.
     """
-    return int(getattr(line.exchange, "queue_s", 0.0) * 1e3)
+    exchange = line.exchange
+    return int(getattr(exchange, "queue_s", 0.0 if _is_sent(line) else -1e-3) * 1e3)
 
 
 def connecting_ms(line: Line) -> int:
     """
-    Milliseconds until its connection to the server was there; 0 with one that had been there before.
+    Milliseconds until its connection to the server was there; 0 with one that was there before, -1: there was none.
     """
+    if not _is_sent(line) or line.ending.flags[1] in "CQ":
+        return -1
     return int(getattr(line.exchange, "connect_s", 0.0) * 1e3)
+
+
+def _is_sent(line: Line) -> bool:
+    """
+    A server was picked for it, or it was answered here as if by one.
+    """
+    return bool(line.exchange.attempts or line.exchange.answered)
 
 
 def answering_ms(line: Line) -> int:
@@ -147,7 +190,7 @@ def answering_ms(line: Line) -> int:
     """
     if not line.exchange.answered:
         return -1
-    return max(until_answer_ms(line) - queued_ms(line) - connecting_ms(line), 0)
+    return max(until_answer_ms(line) - max(queued_ms(line), 0) - max(connecting_ms(line), 0), 0)
 
 
 def total_ms(line: Line) -> int:
@@ -155,6 +198,13 @@ def total_ms(line: Line) -> int:
     Milliseconds from the request's head to the end.
     """
     return int((line.now - line.exchange.started) * 1e3)
+
+
+def active_ms(line: Line) -> int:
+    """
+    Milliseconds from the request's first byte to the end.
+    """
+    return total_ms(line) if line.arrival is None else round((line.now - line.arrival.first) * 1e3)
 
 
 def connections(line: Line) -> tuple[int, int, int]:
@@ -203,10 +253,10 @@ COMMON: dict[str, Field] = {
     "T": _time("%d/%b/%Y:%H:%M:%S +0000", False),
     "Tc": lambda line: str(connecting_ms(line)),
     "Td": lambda line: str(max(total_ms(line) - max(until_answer_ms(line), 0), 0)),
-    "Th": _always("0"),
+    "Th": lambda line: str(handshake_ms(line)),
     "Tl": _time("%d/%b/%Y:%H:%M:%S %z", True),
     "Ts": lambda line: str(int(line.wall)),
-    "Tt": lambda line: str(total_ms(line)),
+    "Tt": lambda line: str(handshake_ms(line) + idle_ms(line) + active_ms(line)),
     "Tw": lambda line: str(queued_ms(line)),
     "U": lambda line: str(line.exchange.bytes_in),
     "ac": lambda line: str(connections(line)[0]),
@@ -231,7 +281,7 @@ COMMON: dict[str, Field] = {
     "ts": lambda line: line.ending.flags,
 }
 """
-Variables of every line. Times that we do not take apart (of a handshake, until a head is complete) are 0.
+Variables of every line.
 """
 
 TCP: dict[str, Field] = {**COMMON, "Tc": lambda line: str(until_answer_ms(line))}
@@ -249,10 +299,10 @@ HTTP: dict[str, Field] = {
     "HU": lambda line: plain_text(line.exchange.request.target),
     "HV": _version,
     "ST": lambda line: str(line.exchange.status),
-    "TR": _always("0"),
-    "Ta": lambda line: str(total_ms(line)),
-    "Ti": _always("0"),
-    "Tq": _always("0"),
+    "TR": lambda line: str(reading_ms(line)),
+    "Ta": lambda line: str(active_ms(line)),
+    "Ti": lambda line: str(idle_ms(line)),
+    "Tq": lambda line: str(requesting_ms(line)),
     "Tr": lambda line: str(answering_ms(line)),
     "hr": captured,
     "hrl": lambda line: " ".join(line.captured),

@@ -121,7 +121,7 @@ class AttemptTests(DialogueCase):
         """
         A lone server is tried three times, a second apart, before the client is told 503.
         """
-        self.talk(
+        dialogue = self.talk(
             server_is("refuse"),
             client.sends(*GET),
             connections(A),
@@ -136,6 +136,7 @@ class AttemptTests(DialogueCase):
             client.gets_answer(503),
             ended("connect_failed"),
         )
+        self.assertEqual(dialogue.names, ["web"])
 
     def test_lone_server_comes_back(self) -> None:
         """

@@ -29,6 +29,7 @@ class RefusalTests(SynchronousTestCase):
         )
         clock = Clock()
         self.traffic = Traffic(clock, clock, Limits(), clock.seconds, log)  # type: ignore[arg-type]  # never connects
+        self.traffic.frontend.in_flight = 3
         note_refusal(self.traffic, request, CLIENT, status)
         log.flush()
         return b"".join(lines).decode()
@@ -72,7 +73,7 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(self.traffic.frontend.responses_4xx, 1)
         text = self.refuse("httplog", None, 408)
         self.assertTrue(text.startswith("192.0.2.1:4711 ["), text)
-        self.assertIn(" services services/<NOSRV> 0/0/0/-1/0 408 0 - - cR-- ", text)
+        self.assertIn(" services services/<NOSRV> -1/-1/-1/-1/0 408 0 - - cR-- 3/3/0/0/0 ", text)
         self.assertTrue(text.endswith('"<BADREQ>"\n'), text)
         self.assertIn('"GET /none?a HTTP/1.1"', self.refuse("httplog", self.head(), 503))
 

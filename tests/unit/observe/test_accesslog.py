@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from dfproxy.model.connection import Arrival
 from dfproxy.model.ending import ANSWERED_LOCALLY, CLIENT_GONE, COMPLETE, CONNECT_FAILED, DENIED
 from dfproxy.model.settings import AccessLines
 from dfproxy.observe.accesslog import BLOCK_BYTES, FORMATS, AccessLog
@@ -116,7 +118,7 @@ class LineTests(LogCase):
         """
         self.assertEqual(
             self.line("httplog", Done(attempts=3)),
-            "192.0.2.1:4711 [httplog@5.042] services web-be8080_0/web_1 0/0/0/12/250 200 42 - - "
+            "192.0.2.1:4711 [httplog@4.792] services web-be8080_0/web_1 0/0/0/12/250 200 42 - - "
             '---- 0/0/0/0/2 0/0 "GET /x?q HTTP/1.1"\n',
         )
         for number, name in enumerate(("HTTP/1.0", "HTTP/1.1", "HTTP/2.0")):
@@ -125,8 +127,16 @@ class LineTests(LogCase):
             self.assertIn(f' "GET /x?q {name}"\n', self.line("httplog", done))
         lost = Done(answered=0.0, server_name="-", status=0, attempts=0)
         self.assertIn(
-            " web-be8080_0/<NOSRV> 0/0/0/-1/250 0 42 - - CD-- 0/0/0/0/0 ", self.line("httplog", lost, CLIENT_GONE)
+            " web-be8080_0/<NOSRV> 0/-1/-1/-1/250 0 42 - - CD-- 0/0/0/0/0 ", self.line("httplog", lost, CLIENT_GONE)
         )
+
+    def test_arrival(self) -> None:
+        """
+        HAProxy's form has the time of the first byte, and how long the head took; JSON has the time of the end.
+        """
+        done = Done(downstream=SimpleNamespace(arrival=Arrival(99.25, 3.0, 0.0)))
+        self.assertIn(" [httplog@4.042] services web-be8080_0/web_1 750/0/0/12/1000 200 ", self.line("httplog", done))
+        self.assertEqual(json.loads(self.line("json", done))["time"], "json@5.042")
 
     def test_long_line(self) -> None:
         """
@@ -239,7 +249,7 @@ class ChosenTests(LogCase):
         )
         self.assertEqual(
             self.said(AccessLines("httplog"), (connection, COMPLETE)),
-            "192.0.2.1:4711 [then.042] services web-be8080_0/web_1 0/12/250 42 -- 0/0/0/0/0 0/0\n",
+            "192.0.2.1:4711 [then.792] services web-be8080_0/web_1 0/12/250 42 -- 0/0/0/0/0 0/0\n",
         )
         self.assertEqual(json.loads(self.said(AccessLines("json", http="%ST"), (connection, COMPLETE)))["status"], 200)
 

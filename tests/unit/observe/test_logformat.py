@@ -5,13 +5,24 @@ HAProxy's log formats: what is known, what each says, and what is refused.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace as Thing
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.model.connection import TlsFacts
-from dfproxy.model.ending import COMPLETE, NO_ROUTE, Ending
+from dfproxy.model.connection import Arrival, TlsFacts
+from dfproxy.model.ending import (
+    ANSWERED_LOCALLY,
+    COMPLETE,
+    CONNECT_FAILED,
+    DENIED,
+    NO_ROUTE,
+    NO_SERVER,
+    QUEUE_TIMEOUT,
+    SERVER_TIMEOUT,
+    Ending,
+)
 from dfproxy.observe.logformat import COMMON, EXPRESSIONS, HTTP, TCP, Line, UnknownFormat, compile_format
 from tests.requirements import ROOT
 
@@ -63,6 +74,33 @@ class FormatTests(SynchronousTestCase):
         waited = {"queue_s": 0.005, "connect_s": 0.0031}
         self.assertEqual(self.said("%TR/%Tw/%Tc/%Tr/%Ta", **waited), "0/5/3/4/250")
         self.assertEqual(self.said("%Tw/%Tc/%Tr", **waited, answered=0.0), "5/3/-1")
+
+    def test_arrival(self) -> None:
+        """
+        How it came: handshake, waiting for its first byte, reading its head. The active time begins with that byte, the
+        total with the handshake.
+        """
+        arrived = replace(line(), arrival=Arrival(first=99.96875, idle_s=2.5, handshake_s=0.0625))
+        said = compile_format("%Th/%Ti/%TR/%Tq %Ta %Tt %Td %Tr", HTTP)
+        self.assertEqual(said(arrived), "62/2500/31/2593 281 2843 238 12")
+        self.assertEqual(said(line()), "0/0/0/0 250 250 238 12")
+        arrived.exchange.request.method = b""
+        self.assertEqual(said(arrived)[:16], "62/2500/-1/-1 28")
+
+    def test_never_there(self) -> None:
+        """
+        What a request never came to is -1, as in HAProxy: a place and a connection for one that is denied, a connection
+        for one whose servers do not accept any or have no place.
+        """
+        for ending, about, times in (
+            (DENIED, {"attempts": 0}, "-1/-1/-1"),
+            (NO_SERVER, {"attempts": 0}, "-1/-1/-1"),
+            (CONNECT_FAILED, {"attempts": 3}, "0/-1/-1"),
+            (QUEUE_TIMEOUT, {"attempts": 0, "queue_s": 0.25}, "250/-1/-1"),
+            (SERVER_TIMEOUT, {"attempts": 1, "connect_s": 0.0031}, "0/3/-1"),
+        ):
+            self.assertEqual(self.said("%Tw/%Tc/%Tr", ending=ending, answered=0.0, **about), times, ending)
+        self.assertEqual(self.said("%Tw/%Tc/%Tr", ending=ANSWERED_LOCALLY, attempts=0), "0/0/12")
 
     def test_nobody(self) -> None:
         """
