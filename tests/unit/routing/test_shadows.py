@@ -5,7 +5,7 @@ Routes that never get a request are found, whatever the services and the order i
 from __future__ import annotations
 
 from dataclasses import replace
-from time import perf_counter
+from time import process_time
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -150,9 +150,9 @@ class ExampleTests(SynchronousTestCase):
         Who takes everything from thousands is told of some of them, and that there are more, in little time.
         """
         index = index_of(*(service(f"s{number:05}", at(b"/", b"h%d.test" % number)) for number in range(6000)))
-        began = perf_counter()
+        began = process_time()
         found = index.of(service("a", at(b"/")))
-        took = perf_counter() - began
+        took = process_time() - began
         self.assertFalse(found.complete)
         self.assertGreaterEqual(len(found.under), FOUND)
         self.assertLess(len(found.under), 2 * FOUND)
