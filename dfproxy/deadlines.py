@@ -8,6 +8,7 @@ never early. Nothing here knows what a connection is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -90,6 +91,12 @@ class Deadlines:
         """
         if self._loop.running:
             self._loop.stop()
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """
+        Call in the reactor's next turn: whoever had much to do in this one lets others come first.
+        """
+        self._clock.callLater(0, call)
 
     def watch(self, holder: Expiring) -> None:
         """

@@ -67,8 +67,8 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\n"  # RFC 9113 3.4: made so that an HTTP/1 par
 _PROBE = b"HTTP/1.1 102 Processing\r\n\r\n"
 _JOIN_BYTES = 16384  # up to here one copy is cheaper than a vector of buffers
 
-_BY_SERVER, _BY_PIPELINE, _BY_SPLICE, _BY_ANSWER = 1, 2, 4, 8  # who holds the reading
-_BY_ALL = 15
+_BY_SERVER, _BY_PIPELINE, _BY_SPLICE, _BY_ANSWER, _BY_OTHERS = 1, 2, 4, 8, 16  # who holds the reading
+_BY_ALL = 31
 
 
 class Resource(Interface):
@@ -385,8 +385,11 @@ class Http1Session(Protocol):
                 return ([data] if data else []), b"", b""
             self._left = 0
             return [data[:left]], data[left:], b""
-        pieces = decoder.feed(data) if data else []
+        pieces = decoder.feed(data) if data or decoder.more else []
         if not decoder.finished:
+            if decoder.more:
+                self._hold(_BY_OTHERS)
+                self._deadlines.soon(self._read_on)
             return pieces, b"", b""
         trailers = trailer_fields(decoder.trailers)
         if trailers is None:
@@ -394,6 +397,15 @@ class Http1Session(Protocol):
         self._left = 0
         self._decoder = None
         return pieces, decoder.rest, trailers
+
+    def _read_on(self) -> None:
+        """
+        There was much to read, and others have had their turn.
+        """
+        if self.state is _EXCHANGE and self._holds & _BY_OTHERS and self._exchange is not None:
+            self._read_body(b"")
+            if self._decoder is None or not self._decoder.more:
+                self._release(_BY_OTHERS)
 
     def _read_body(self, data: bytes) -> None:
         exchange = self._exchange

@@ -108,6 +108,7 @@ class Http2Session(Protocol):
         "_lingered",
         "_local_port",
         "_reader",
+        "_resting",
         "_secure",
         "_served",
         "_shared",
@@ -159,6 +160,7 @@ class Http2Session(Protocol):
         self._stalled_since = 0.0
         self._unsent = -1  # when the client was last seen not reading; -1: it reads
         self._withheld = 0
+        self._resting = False  # others come first: there was much to read
         self._lingered = 0
         self._secure = False
         self._client_host = ""
@@ -210,6 +212,21 @@ class Http2Session(Protocol):
         self._set_deadline()
         if side.out:
             self.flush()
+        if side.more:
+            if not self._resting:
+                self._resting = True
+                self.transport.pauseProducing()
+            self.deadlines.soon(self._read_on)
+
+    def _read_on(self) -> None:
+        """
+        Others have had their turn.
+        """
+        if self.state is _OPEN and self.side.more:
+            self.dataReceived(b"")
+        if self.state is not _OVER and self._resting and not (self.side.more and self.state is _OPEN):
+            self._resting = False
+            self.transport.resumeProducing()
 
     def readConnectionLost(self) -> None:
         """

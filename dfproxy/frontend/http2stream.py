@@ -21,6 +21,7 @@ from dfproxy.frontend.http1 import LINGER_S, Frontend
 from dfproxy.model.ending import CLIENT_GONE, CLIENT_STALLED, REQUEST_BODY_TIMEOUT, Ending
 from dfproxy.transport import Stream
 from dfproxy.upstream.http1 import ServerConnection
+from dfproxy.wire.framing import joined
 from dfproxy.wire.h1 import RequestHead, ResponseHead
 from dfproxy.wire.h2 import ServerSide
 from dfproxy.wire.h2fields import FieldWriter
@@ -164,6 +165,8 @@ class Http2Stream(StreamState):
         if self.over:
             return
         pieces, self._pieces = self._pieces, None
+        if pieces:
+            pieces = joined(pieces)
         if not self._begun:
             self._begun = True
             self._begin(pieces or ())

@@ -157,6 +157,7 @@ class ServerConnection(Protocol):
         "_keep_alive",
         "_limits",
         "_request_sent",
+        "_resting",
         "_unsent",
         "announced",
         "answers",
@@ -198,6 +199,7 @@ class ServerConnection(Protocol):
         self.answers = 0
         self.ended_at = -1.0
         self._interims = 0
+        self._resting = False  # others come first: there was much to read
         self.reading_held = False
         self.writing_held = False
         self.tls: object = None
@@ -269,7 +271,8 @@ class ServerConnection(Protocol):
         if not self.reading_held and self.state is not _OVER:
             self.reading_held = True
             self.deadline = NEVER
-            self.transport.pauseProducing()
+            if not self._resting:
+                self.transport.pauseProducing()
 
     def resume_answer(self) -> None:
         """
@@ -279,7 +282,8 @@ class ServerConnection(Protocol):
             self.reading_held = False
             if self._request_sent or self.state is _TUNNEL:
                 self.deadline = self._deadlines.now + self.timeout_s
-            self.transport.resumeProducing()
+            if not self._resting:
+                self.transport.resumeProducing()
 
     # --- the pool's side -------------------------------------------------------------------------------------
 
@@ -466,8 +470,28 @@ class ServerConnection(Protocol):
             if decoder.rest:
                 self._keep_alive = False
             self._done(pieces, decoder.trailers)
-        elif pieces:
+            return
+        if decoder.more:
+            if not self._resting:
+                self._resting = True
+                self.transport.pauseProducing()
+            self._deadlines.soon(self._read_on)
+        if pieces:
             self._exchange.answer_body(pieces)
+
+    def _read_on(self) -> None:
+        """
+        There was much to read, and others have had their turn.
+        """
+        if not self._resting or self.state is _OVER:
+            return
+        if self.state is _CHUNKS:
+            self._read_chunks(b"")
+        decoder = self._decoder
+        if self.state is not _OVER and not (self.state is _CHUNKS and decoder is not None and decoder.more):
+            self._resting = False
+            if not self.reading_held:
+                self.transport.resumeProducing()
 
     def relayed(self, count: int) -> None:
         """

@@ -74,6 +74,12 @@ Most CONTINUATION frames of one list: with full frames that is 16 times the larg
 nghttp2 at 8.
 """
 
+FRAMES_AT_ONCE = 512
+"""
+Most frames that are read in one go, then others get their turn: a millisecond or two. A read of 256 KiB may hold 20,000
+of them, and many reads follow each other.
+"""
+
 SKIPS = 100
 """
 How many times numbers left out are noted, to say the right thing should they come later.
@@ -144,6 +150,7 @@ class ServerSide(Sending[S]):
         list_bytes: longest list of fields.
 
     Attributes:
+        more: there was too much for one go: feed it nothing, a turn later, and it goes on.
         partial: what the bytes that wait for more belong to: -1 nothing, 0 the connection or a list of fields, else the
             body of the stream of this number.
         since: since when they wait, in seconds of the clock given to `feed`.
@@ -167,6 +174,7 @@ class ServerSide(Sending[S]):
         "_skipped",
         "_started",
         "_streams_limit",
+        "more",
         "partial",
         "since",
     )
@@ -181,6 +189,7 @@ class ServerSide(Sending[S]):
             ),
             frames.window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW),
         ]
+        self.more = False
         self.partial = -1
         self.since = 0.0
         self._streams_limit = streams
@@ -229,7 +238,9 @@ class ServerSide(Sending[S]):
             self._started = 1
         first = position
         partial = -1
-        while size - position >= HEAD_BYTES:
+        left = FRAMES_AT_ONCE
+        while left and size - position >= HEAD_BYTES:
+            left -= 1
             word, flags, number = read_head(data, position)
             kind = word & 0xFF
             if word >> 8 > LEAST_FRAME:
@@ -256,9 +267,10 @@ class ServerSide(Sending[S]):
             else:
                 self._owe(_IDLE_COST)  # 5.5: a type that we do not know
             position = end
+        self.more = not left
         if position < size:
             self._rest = data[position:]
-            if partial < 0:
+            if partial < 0 and left:
                 partial = 0
         elif self._block is not None:
             partial = 0

@@ -71,6 +71,26 @@ class LongBodyTests(ProxyCase):
                 client.send(b"0\r\n\r\n")
             self.assertEqual(client.response().body.decode(), digest(long_body(size, 5)))
 
+    def test_very_many_small_chunks(self) -> None:
+        """
+        Chunks of two bytes, by the hundred thousand and as fast as they go, arrive whole in either direction.
+        """
+        count = 200_000
+        small = b"2\r\nab\r\n" * count + b"0\r\n\r\n"
+
+        def script(wire: Wire, backend: Backend) -> None:
+            while True:
+                got = sum(map(len, body_pieces(wire, wire.head().get("content-length"))))
+                wire.send(b"HTTP/1.1 200 OK\r\nX-Got: %d\r\nTransfer-Encoding: chunked\r\n\r\n%b" % (got, small))
+
+        self.proxy.publish("plain", self.backend(script))
+        client = self.client()
+        for _ in range(2):
+            client.send(b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n" + small)
+            head = client.head()
+            self.assertEqual(head.get("x-got"), str(2 * count))
+            self.assertEqual(digest(body_pieces(client, None)), digest(iter((b"ab" * count,))))
+
     def test_both_ways_at_once(self) -> None:
         """
         A server that sends the body back while it comes.

@@ -151,3 +151,13 @@ class DeadlinesTests(SynchronousTestCase):
         self.assertIsNone(gone())
         self.run_for(2.0)
         self.assertEqual(times, [])
+
+    def test_soon(self) -> None:
+        """
+        What is to come soon comes in the next turn, not in this one.
+        """
+        called: list[float] = []
+        self.wheel.soon(lambda: called.append(self.clock.seconds()))
+        self.assertEqual(called, [])
+        self.clock.advance(0)
+        self.assertEqual(called, [0.0])

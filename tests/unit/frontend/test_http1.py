@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dfproxy.frontend.http1 import LINGER_BYTES
 from dfproxy.model.settings import Limits
+from dfproxy.wire.framing import CHUNKS_AT_ONCE
 from tests.dialogue import (
     FORWARDED,
     DialogueCase,
@@ -325,6 +326,25 @@ class BodyTests(DialogueCase):
             server.is_reset(),
             ended("bad_request"),
         )
+
+    def test_very_many_chunks(self) -> None:
+        """
+        Chunks by the thousand come out whole, but others get their turn in between, and the client waits meanwhile.
+        """
+        count = 5 * CHUNKS_AT_ONCE
+        dialogue = self.talk(
+            client.sends(*CHUNKED_POST, CHUNKED, body=b"1\r\na\r\n" * count + b"0\r\n\r\n"),
+            server.gets_chunked(*CHUNKED_POST, CHUNKED, FORWARDED, body=b"a" * count),
+            *answers,
+            *asks,
+            server.sends("HTTP/1.1 200 OK", CHUNKED, body=b"1\r\nb\r\n" * count + b"0\r\n\r\n"),
+            client.gets_chunked("HTTP/1.1 200 OK", CHUNKED, body=b"b" * count),
+            *asks,
+            *answers,
+            connections("192.0.2.11"),
+        )
+        for wire in (dialogue.clients[0], dialogue.reactor.connections[0]):
+            self.assertEqual((wire.pauses, wire.resumes), (1, 1))
 
     @given(st.data())
     @settings(max_examples=60, deadline=None)

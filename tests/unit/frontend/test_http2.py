@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.model.settings import Limits
 from dfproxy.wire import h2frames as h2
-from dfproxy.wire.h2 import CONNECTION_WINDOW, STREAM_WINDOW
+from dfproxy.wire.h2 import CONNECTION_WINDOW, FRAMES_AT_ONCE, STREAM_WINDOW
 from tests.dialogue import FORWARDED, Party, client, ended, server, waits
 from tests.http2 import GET, POST, Talk, data, frame, headers, literal
 
@@ -247,6 +247,26 @@ class TimeTests(SynchronousTestCase):
     """
     A client that does nothing, or too little.
     """
+
+    def test_very_many_frames(self) -> None:
+        """
+        Frames by the thousand come out whole and as one piece, but others get their turn in between, and the client
+        waits meanwhile; also when it then breaks a rule.
+        """
+        count = 3 * FRAMES_AT_ONCE
+        for last in (data(1, b"", end=True), data(0, b"a")):
+            talk = Talk(self)
+            talk.sends(headers(1, *POST, end=False), data(1, b"a") * count, last)
+            wire = talk.dialogue.client
+            self.assertEqual((wire.pauses, wire.resumes), (1, 1))
+            if last[8]:
+                asked = ("POST /x HTTP/1.1", "Host: a.test", "Transfer-Encoding: chunked", FORWARDED)
+                talk.run(server.gets_chunked(*asked, body=b"a" * count), server.sends(*ANSWERED, body="hi"))
+                talk.hears("1 :status=200 content-length=2", "1 'hi' END")
+            else:
+                self.assertEqual(talk.lines()[-1], "goaway 1 PROTOCOL_ERROR")
+                talk.run(ended("client_gone"), server.is_reset())
+                talk.dialogue.wire("server", 0).heard = b""
 
     def test_idle(self) -> None:
         """

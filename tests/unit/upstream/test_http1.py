@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from dfproxy.frontend.answers import answer
 from dfproxy.model.settings import Limits
 from dfproxy.upstream.http1 import ServerConnection
+from dfproxy.wire.framing import CHUNKS_AT_ONCE
 from tests.dialogue import (
     FORWARDED,
     Dialogue,
@@ -299,6 +300,25 @@ class AnswerTests(DialogueCase):
                 server.sends(broken.encode()),
                 client.is_reset(),
                 ended("server_garbage"),
+            )
+
+    def test_client_that_does_not_read_meanwhile(self) -> None:
+        """
+        A client that stops reading in the middle of very many chunks holds the server; when it reads again all of them
+        have come, and nothing is lost when the server has gone.
+        """
+        count = 200 * CHUNKS_AT_ONCE
+        for then in ((), (server.closes(),)):
+            self.talk(
+                *asks,
+                client.stops_reading(),
+                server.sends("HTTP/1.1 200 OK", CHUNKED, body=b"3\r\nabc\r\n" * count + b"0\r\n\r\n"),
+                *then,
+                server.is_paused(),
+                waits(1),
+                client.reads(),
+                client.gets_chunked("HTTP/1.1 200 OK", CHUNKED, body=b"abc" * count),
+                ended("complete"),
             )
 
     def test_interim(self) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.wire.framing import ChunkedDecoder, ChunkError, chunk, content_length
+from dfproxy.wire.framing import CHUNKS_AT_ONCE, ChunkedDecoder, ChunkError, chunk, content_length, joined
 
 
 def decoded(data: bytes, cuts: list[int] | None = None) -> tuple[bytes, bytes, bytes, bool]:
@@ -102,17 +102,29 @@ class Chunks(SynchronousTestCase):
         except ChunkError:
             return
 
-    def test_skip(self) -> None:
+    def test_in_turns(self) -> None:
         """
-        Bytes of a chunk that were relayed past the decoder are not waited for again.
+        A read with very many chunks is taken apart in several goes, which make the same of it as one would.
         """
+        count = 3 * CHUNKS_AT_ONCE + 7
         decoder = ChunkedDecoder(64, 64)
-        self.assertEqual(decoder.feed(b"5\r\nhe"), [b"he"])
-        self.assertEqual(decoder.left_in_chunk, 3)
-        decoder.skip(3)
-        self.assertEqual(decoder.left_in_chunk, 0)
-        self.assertEqual(decoder.feed(b"\r\n0\r\n\r\n"), [])
-        self.assertTrue(decoder.finished)
+        body = b"".join(decoder.feed(b"1\r\na\r\n" * count + b"0\r\nX: y\r\n\r\nnext"))
+        goes = 1
+        while decoder.more:
+            self.assertFalse(decoder.finished)
+            body += b"".join(decoder.feed(b""))
+            goes += 1
+        self.assertEqual((body, goes), (b"a" * count, 4))
+        self.assertEqual((decoder.finished, decoder.trailers, decoder.rest), (True, b"X: y\r\n\r\n", b"next"))
+
+    def test_small_ones_are_joined(self) -> None:
+        """
+        Many small pieces become one; a few stay, and so do long ones.
+        """
+        self.assertEqual(joined([b"a"] * 100), [b"a" * 100])
+        for pieces in ([], [b"a"] * 8, [b"a" * 4096] * 100):
+            self.assertEqual(joined(list(pieces)), pieces)
+        self.assertEqual(ChunkedDecoder(64, 64).feed(b"2\r\nab\r\n" * 100), [b"ab" * 100])
 
 
 class Lengths(SynchronousTestCase):

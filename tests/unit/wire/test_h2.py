@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.wire import h2frames as h2
 from dfproxy.wire.h1 import RequestHead
-from dfproxy.wire.h2 import CONNECTION_WINDOW, CONTINUATIONS, STREAM_WINDOW, ServerSide
+from dfproxy.wire.h2 import CONNECTION_WINDOW, CONTINUATIONS, FRAMES_AT_ONCE, STREAM_WINDOW, ServerSide
 from dfproxy.wire.h2fields import FieldReader, Malformed
 from dfproxy.wire.h2sending import DEBT, FORGIVEN_PER_S, ConnectionFault, StreamState
 from dfproxy.wire.hpack import Encoder, Field
@@ -51,6 +51,8 @@ class Peer:
     def feed(self, *pieces: bytes) -> None:
         for piece in pieces:
             self.side.feed(piece, self.now, self)
+            while self.side.more:
+                self.side.feed(b"", self.now, self)
 
     def lines(self) -> list[str]:
         out = b"".join(self.side.out)
@@ -659,6 +661,22 @@ class FloodTests(PeerCase):
         for _ in range(2 * allowed):
             peer.now += cost / FORGIVEN_PER_S
             peer.feed(one)
+
+    def test_in_turns(self) -> None:
+        """
+        A read with very many frames is taken apart in several goes; what waits for the next is not waited for at the
+        client.
+        """
+        peer = Peer()
+        peer.side.feed(
+            headers(1, *POST, end=False) + data(1, b"a") * 2 * FRAMES_AT_ONCE + data(1, b"abc")[:-1], 1.0, peer
+        )
+        self.assertTrue(peer.side.more)
+        self.assertEqual((len(peer.events), peer.side.partial), (FRAMES_AT_ONCE, -1))
+        peer.side.feed(b"", 1.0, peer)
+        self.assertTrue(peer.side.more)
+        peer.side.feed(b"", 1.0, peer)
+        self.assertEqual((len(peer.events), peer.side.more, peer.side.partial), (2 * FRAMES_AT_ONCE + 1, False, 1))
 
     def test_small_frames(self) -> None:
         """
