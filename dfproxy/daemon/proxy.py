@@ -12,26 +12,21 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import stat
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
 
 from twisted.application.service import Service as TwistedService
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from dfproxy import __version__
-from dfproxy.api.channel import ApiSite
 from dfproxy.api.config import as_text
 from dfproxy.api.control import Control
 from dfproxy.api.distribute import NoReplicas, Replicas
@@ -52,10 +47,15 @@ from dfproxy.control.statefolder import StateFolder
 from dfproxy.control.strategies import Strategies
 from dfproxy.control.templatefiles import template_text
 from dfproxy.control.tokens import Tokens
+from dfproxy.daemon.apiport import ApiPort
 from dfproxy.daemon.inprocess import InProcess
 from dfproxy.daemon.inworkers import InWorkers
 from dfproxy.daemon.options import check, with_client_ca
 from dfproxy.daemon.plane import Plane
+from dfproxy.daemon.quarantine import Quarantine
+from dfproxy.daemon.readiness import Phase, Readiness
+from dfproxy.daemon.reload import FileReload
+from dfproxy.daemon.upgrading import Upgrading, give_log, remove_pid_file
 from dfproxy.descriptors import raised
 from dfproxy.dfp.reading import Reading
 from dfproxy.dfp.reconfigure import read
@@ -72,9 +72,7 @@ from dfproxy.discovery.swarmlistener import Pairs, SwarmListener
 from dfproxy.discovery.traffic import TrafficWatch
 from dfproxy.discovery.userlists import UserLists
 from dfproxy.errors import DfproxyError, InvalidService, InvalidSettings, NotUpgraded
-from dfproxy.frontend.listeners import cannot_bind
 from dfproxy.interfaces import IDataPlane
-from dfproxy.model.listener import Listener
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Change, Snapshot
@@ -85,35 +83,14 @@ from dfproxy.systemd import Notifier
 from dfproxy.tls.context import checker
 from dfproxy.tls.servers import ServerSides
 from dfproxy.upstream.probe import Goal, Probe
-from dfproxy.workers.heritage import API, Command, Door, Heritage, Left
+from dfproxy.workers.heritage import Command, Heritage
 from dfproxy.workers.succession import Proof, Succession
 
 log = Logger()
 
-ASK_S = 5.0
-"""
-Seconds between two looks at what the workers have put in quarantine.
-"""
-
 GC_THRESHOLDS = (50000, 20, 100)
 """
 As in workers: with 10,000 services alive a full collection stops everything for a twentieth of a second.
-"""
-
-API_BACKLOG = 2048
-"""
-Calls that connect at once: as many as may wait. With Twisted's 50 the others connect a second later, when their kernel
-tries again. The kernel's own limit (`somaxconn`) is 4096.
-"""
-
-SETTLE_S = 10.0
-"""
-How long calls of the API and changes under way may hold up an upgrade, in seconds.
-"""
-
-SETTLE_LOOK_S = 0.01
-"""
-How often they are looked at meanwhile, in seconds.
 """
 
 
@@ -162,7 +139,7 @@ class ProxyService(TwistedService):
         data_plane: the same with ports and checks: what the publisher sees.
         publisher: the one door through which definitions change.
         names: who the servers of each destination are.
-        api_port: where the control API listens, once started.
+        api: where the control API listens.
         ports: the same with the ports that services ask for.
         swarm: swarm listeners that are asked for all services.
         certificates: the folder of certificates, and the way into force.
@@ -191,7 +168,7 @@ class ProxyService(TwistedService):
         self._tokens = Tokens(settings.api_token_file)
         self._tokens.read()
         self._guard = Guard(settings.api_networks, self._tokens)
-        self._api: ApiSite | None = None
+        self.api = ApiPort(reactor, settings.api_address, settings.api_port)
         order = self._strategies.orders[settings.route_order].key
         self.plane: Plane
         if settings.workers:
@@ -254,7 +231,7 @@ class ProxyService(TwistedService):
         self._siblings = Siblings(
             self._other_replicas,
             self._asks,
-            self._api_port_number,
+            lambda: self.api.number,
             self.publisher,
             self.certificates,
             run,
@@ -265,11 +242,18 @@ class ProxyService(TwistedService):
         if self._state is not None:
             news = lambda: (self.names.epoch, self.swarm.owned())  # noqa: E731  short
             self._remembered = Remembered(self._state.folder, reactor, self._state.in_thread, news, self._known)
-        self._begun = self._complete = self._ending = False
-        self.api_port: IListeningPort | None = None
-        self._quarantined: dict[str, str] = {}
-        self._asking = LoopingCall(self._ask_quarantine)
-        self._asking.clock = reactor
+        self._quarantine = Quarantine(self.data_plane, reactor)
+        self._readiness = Readiness(self.plane, self._siblings, self.swarm, self.names)
+        self._reload = FileReload(
+            self._files,
+            self._users,
+            self._tokens,
+            self.names,
+            self.data_plane,
+            lambda: self.publisher.snapshot,
+            run,
+            self._other_users,
+        )
         self._config_text: ConfigText | None = None
         if settings.config_text:
             self._config_text = ConfigText(
@@ -278,14 +262,24 @@ class ProxyService(TwistedService):
         if command is not None and settings.state_dir:
             # As another user the default would be another folder.
             command = command.with_option("state-dir", os.path.abspath(settings.state_dir))
+        upgrading = Upgrading(
+            reactor,
+            self.plane,
+            self.api,
+            self.publisher,
+            self._state,
+            self._remembered,
+            lambda: self._readiness.phase,
+            lambda: self._quarantine.services,
+        )
         self._succession = Succession(
             reactor,
             command,
-            self._not_upgradable,
-            self._missing,
-            self._settle,
-            self._resume,
-            self._left,
+            upgrading.impossible,
+            upgrading.missing,
+            upgrading.settle,
+            upgrading.resume,
+            upgrading.left,
             self._environment,
             begun=lambda: self._notifier.reloading("another version is tried"),
             over=lambda why: self._notifier.ready(f"no upgrade, this version goes on: {why}"),
@@ -302,32 +296,18 @@ class ProxyService(TwistedService):
         """
         TwistedService.privilegedStartService(self)
         if self._owner is not None and self._command is not None and self._command.log_file:
-            _give(self._command.log_file, self._owner)
+            give_log(self._command.log_file, self._owner)
         try:
             if self._state is not None:
                 if self._heritage.left is not None and self._heritage.left.lock >= 0:
                     self._state.take_over(self._heritage.left.lock)
                 self._state.claim()
             self.plane.open()
-            self._listen_api()
+            # Half of the descriptors: the rest is for workers, files, and questions of our own.
+            self.api.listen(make_site(self._control, self._guard, raised() // 2), self._heritage)
             self._take_certificates()
         except (InvalidSettings, OSError) as error:
             _give_up(str(error))
-
-    def _listen_api(self) -> None:
-        address, port = self.settings.api_address, self.settings.api_port
-        # Half of the descriptors: the rest is for workers, files, and questions of our own.
-        site = self._api = make_site(self._control, self._guard, raised() // 2)
-        open_already = self._heritage.claim(API, address, port)
-        try:
-            for opened in open_already[:1]:
-                with opened:
-                    self.api_port = self._reactor.adoptStreamPort(opened.fileno(), opened.family, site)
-                    return
-            self.api_port = self._reactor.listenTCP(port, site, backlog=API_BACKLOG, interface=address)
-        except CannotListenError as error:
-            reason = error.socketError if isinstance(error.socketError, OSError) else error
-            raise InvalidSettings((cannot_bind(Listener(address, port), reason),)) from error
 
     def _take_certificates(self) -> None:
         """
@@ -341,7 +321,7 @@ class ProxyService(TwistedService):
         TwistedService.startService(self)
         # Only now: the process may have gone to the background.
         self._notifier = Notifier(self._environment, os.getpid(), self._reactor)
-        self._notifier.watch(self._is_well)
+        self._notifier.watch(self._readiness.is_well)
         if self._state is not None and self._remembered is not None:
             self._restore(self._state, self._remembered)
         gc.set_threshold(*GC_THRESHOLDS)
@@ -386,26 +366,24 @@ class ProxyService(TwistedService):
             log.critical("cannot serve: {reason}", reason=str(error))
             self._reactor.stop()
             return
-        self._asking.start(ASK_S).addErrback(lambda failure: log.failure("asking the workers failed", failure))
+        self._quarantine.start()
         yield Declared(self.settings.services, self._read, self._certifying).publish()
-        self._begun = True
-        if not self._ending:
+        if self._readiness.phase is Phase.STARTING:
+            self._readiness.phase = Phase.SERVING
             self.swarm.start()
             self._expiry.start()
             self._siblings.fetch().addErrback(lambda failure: log.failure("asking siblings failed", failure))
         for listener in self.settings.listeners:
             log.info("serving HTTP on {address}:{port}", address=listener.address or "*", port=listener.port)
-        if self.api_port is not None:
-            host: Any = self.api_port.getHost()
-            log.info("control API on {host}:{port}", host=host.host, port=host.port)
-        if not self._ending:
+        log.info("control API on {host}:{port}", host=self.api.host, port=self.api.number)
+        if self._readiness.phase is Phase.SERVING:
             self._notifier.ready(f"serving with {self.settings.workers} workers")
             if exposed(self.settings.api_address, self._guard):
                 log.warn(
                     "whoever reaches the control API ({host}:{port}) can change all routes: bind it to an address of "
                     "your own network (--ip), or use --api-allow or --api-token-file; see docs/security.md",
-                    host=host.host,
-                    port=host.port,
+                    host=self.api.host,
+                    port=self.api.number,
                 )
 
     def _read_again(self, parameters: tuple[tuple[str, str], ...], origin: str) -> Service | None:
@@ -432,13 +410,14 @@ class ProxyService(TwistedService):
         clients looks elsewhere first. Then accept nothing more, let what is under way finish, and end. A second signal
         ends at once.
         """
-        self._ending = True
+        was_serving = self._readiness.phase is Phase.SERVING
+        self._readiness.phase = Phase.ENDING
         self._notifier.stopping("told to end; what is under way ends first")
         yield maybeDeferred(TwistedService.stopService, self)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._at_once)
         wait_s = self.settings.drain_wait_s
-        if wait_s and self._begun:
+        if wait_s and was_serving:
             log.info("told to end: not ready any more, and serving for {wait} s yet", wait=wait_s)
             yield deferLater(self._reactor, wait_s)
         self.swarm.stop()
@@ -446,10 +425,8 @@ class ProxyService(TwistedService):
         self.servers.stop()
         self._expiry.stop()
         self._traffic.stop()
-        if self._asking.running:
-            self._asking.stop()
-        if self.api_port is not None:
-            yield maybeDeferred(self.api_port.stopListening)
+        self._quarantine.stop()
+        yield self.api.stop()
         if self._config_text is not None:
             self._config_text.stop()
         self.ports.stop()
@@ -459,7 +436,7 @@ class ProxyService(TwistedService):
             yield self._state.stop()
         yield self._asks.close()
         yield self.names.stop()
-        self._remove_pid_file()
+        remove_pid_file(self._heritage.left)
         self._notifier.stop()
 
     # --- upgrade -----------------------------------------------------------------------------------------------
@@ -471,60 +448,6 @@ class ProxyService(TwistedService):
         self._succession.upgrade().addErrback(lambda failure: failure.trap(NotUpgraded)).addErrback(
             lambda failure: log.failure("the upgrade went wrong", failure)
         )
-
-    def _not_upgradable(self) -> str:
-        if self.plane.not_upgradable:
-            return self.plane.not_upgradable
-        if self._state is None:
-            return "without --state-dir what was published would be lost"
-        if self._ending:
-            return "it was told to end"
-        return "" if self._begun else "the start is not over yet"
-
-    def _missing(self, proof: Proof) -> str:
-        """
-        What the new version would not serve although we do.
-        """
-        snapshot = self.publisher.snapshot
-        lost = sorted(snapshot.services.keys() - set(proof.services))
-        lost += sorted(proof.quarantined.keys() & snapshot.services.keys() - self._quarantined.keys())
-        if lost:
-            why = next((f": {proof.quarantined[name]}" for name in lost if name in proof.quarantined), "")
-            return f"the new version cannot take up {', '.join(lost[:10])}{why}"
-        hidden = sorted(snapshot.certificates.keys() - set(proof.certificates))
-        return f"certificates cannot be read any more: {', '.join(hidden[:10])}" if hidden else ""
-
-    @inlineCallbacks
-    def _settle(self) -> Generator[Deferred[Any], Any, None]:
-        """
-        No new call is taken: the successor does, from the same queue. Calls and changes under way have some time.
-        """
-        port: Any = self.api_port
-        if port is not None:
-            port.stopReading()
-        until = self._reactor.seconds() + SETTLE_S
-        api = self._api
-        while (api is not None and api.is_busy or self.publisher.is_busy) and self._reactor.seconds() < until:
-            yield deferLater(self._reactor, SETTLE_LOOK_S)
-        if api is not None:
-            api.close()
-        if self._remembered is not None:
-            yield self._remembered.stop()
-
-    def _resume(self) -> None:
-        port: Any = self.api_port
-        if port is not None:
-            port.startReading()
-        if self._remembered is not None:
-            self._remembered.start()
-
-    def _left(self, command: Command) -> Left:
-        port: Any = self.api_port
-        doors: tuple[Door, ...] = ()
-        if port is not None:
-            doors = (Door(API, self.settings.api_address, self.settings.api_port, port.fileno()),)
-        lock = -1 if self._state is None else self._state.folder.lock_handle
-        return self.plane.left(Left(os.getpid(), __version__, command, doors, lock))
 
     @inlineCallbacks
     def rehearse(self, workers: int) -> Generator[Deferred[Any], Any, Proof]:
@@ -545,23 +468,12 @@ class ProxyService(TwistedService):
         restored = self.publisher.restore(services, found.revision, (), tuple(found.holds.values()), orders)
         yield self.plane.start()
         yield restored
-        yield self._ask_quarantine()
+        yield self._quarantine.look()
         yield self.plane.stop()
         identities = tuple(certificate.identity for certificate in certificates)
-        return Proof(__version__, workers, found.revision, tuple(found.services), identities, self._quarantined)
-
-    def _remove_pid_file(self) -> None:
-        """
-        After an upgrade twistd does not know of it.
-        """
-        left = self._heritage.left
-        if left is None or not left.command.pid_file:
-            return
-        try:
-            # As twistd does: it cannot be another one's, since nobody starts with ours there.
-            Path(left.command.pid_file).unlink(missing_ok=True)
-        except OSError as error:
-            log.warn("{file} is not removed: {why}", file=left.command.pid_file, why=error.strerror)
+        return Proof(
+            __version__, workers, found.revision, tuple(found.services), identities, dict(self._quarantine.services)
+        )
 
     def _at_once(self, *_: object) -> NoReturn:
         for pid in self.plane.pids():
@@ -581,25 +493,7 @@ class ProxyService(TwistedService):
         return Known(self.names.known(), tuple(sorted(self.swarm.owned() & self.publisher.snapshot.services.keys())))
 
     def _text_version(self) -> object:
-        return self.publisher.snapshot.revision.number, self.names.epoch, tuple(self._quarantined)
-
-    @inlineCallbacks
-    def _read_files(self) -> Generator[Deferred[Any], Any, tuple[str, ...]]:
-        """
-        Certificates, users, and in every worker error pages; and names are asked again.
-        """
-        left: tuple[str, ...] = yield self._files.again()
-        left += yield self._users.refresh(self._other_users)
-        try:
-            yield self._run(self._tokens.read)
-        except InvalidSettings as error:
-            left += (f"{error}; the tokens of before stay in force",)
-        for service in list(self.publisher.snapshot.services.values()):
-            for destination in service.destinations:
-                self.names.ask_now(service.name, destination.index)
-        pages = yield self.data_plane.query("pages", None)
-        found = dict.fromkeys(line for answer in pages if isinstance(answer, list) for line in answer)
-        return (*left, *found)
+        return self.publisher.snapshot.revision.number, self.names.epoch, tuple(self._quarantine.services)
 
     def _other_users(self) -> None:
         self._control.settings = self._users.settings
@@ -614,28 +508,24 @@ class ProxyService(TwistedService):
             totals=self._figures.totals,
             data_plane=self.data_plane,
             clock=self._reactor,
-            ready=self._ready,
-            quarantined=lambda: self._quarantined,
+            ready=self._readiness.problems,
+            quarantined=lambda: self._quarantine.services,
             listener_fetched=self.swarm.fetched,
             notify=self.swarm.notify,
             replicas=Replicas(
-                self._reactor, self._other_replicas, self._asks, self._api_port_number, self._tokens.fields
+                self._reactor, self._other_replicas, self._asks, lambda: self.api.number, self._tokens.fields
             ),
             measures=self._measures,
             shadows=self._overlaps.of,
             shadowed=self._overlaps.trial,
             certificates=self.certificates,
             pools=lambda: self.ports.pools,
-            read_files=self._read_files,
+            read_files=self._reload.again,
             revisions=self.revisions,
             servers=self.servers,
             upgrade=self._succession.upgrade,
             is_sourced=lambda service: service.origin != "dfp" or service.name in self.swarm.owned(),
         )
-
-    def _api_port_number(self) -> int:
-        host: Any = self.api_port.getHost() if self.api_port is not None else None
-        return self.settings.api_port if host is None else int(host.port)
 
     def _other_replicas(self) -> Deferred[tuple[str, ...]]:
         name, bound = self.settings.service_name, self.settings.api_address
@@ -655,58 +545,10 @@ class ProxyService(TwistedService):
         yield from self.swarm.measures()
         yield from self._expiry.measures()
         yield from self.checks.measures()
-        if self._api is not None:
-            yield from self._api.measures()
+        yield from self.api.measures()
         yield from client_measures(self.plane.clients())
         if self._state is not None:
             yield from self._state.measures()
-
-    @inlineCallbacks
-    def _ask_quarantine(self) -> Generator[Deferred[Any], Any, None]:
-        answers = yield self.data_plane.query("quarantine", None)
-        self._quarantined = {name: reason for answer in answers if answer for name, reason in answer.items()}
-
-    def _is_well(self) -> bool:
-        """
-        For the watchdog: we are asked, so we run; and before the start is over and at the end that is all.
-        """
-        return not self._begun or self._ending or self.plane.is_alive
-
-    def _ready(self) -> dict[str, str]:
-        problems = {}
-        if self._ending:
-            problems["ending"] = "told to end; connections are still served"
-        elif not self._begun:
-            problems["start"] = "the services given at start are not published yet"
-        if self.plane.degraded:
-            problems["workers"] = self.plane.degraded
-        if self._siblings.asking_now:
-            problems["certificates"] = "other replicas are being asked for theirs"
-        if missing := self.swarm.missing():
-            problems["listener"] = missing
-        if not self._complete and not problems:
-            # Only at the start: names that are published later are nobody's reason to send clients elsewhere.
-            unasked = self.names.unasked
-            if unasked:
-                problems["names"] = f"{unasked} names have not been asked yet"
-            self._complete = not unasked
-        return problems
-
-
-def _give(file: str, owner: tuple[int, int]) -> None:
-    """
-    Let a file of ours belong to whom we shall be: twistd has opened the log as root, and an upgrade opens it again.
-    """
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            status = os.fstat(descriptor)
-            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid():
-                os.fchown(descriptor, *owner)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        log.warn("{file} stays as it is, so there can be no upgrade: {why}", file=file, why=error.strerror)
 
 
 def _give_up(text: str) -> NoReturn:

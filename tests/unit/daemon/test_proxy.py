@@ -50,9 +50,7 @@ class LifeTests(TestCase):
 
     @inlineCallbacks
     def asked(self, service: ProxyService, path: str) -> Generator[Deferred[Any], Any, Any]:
-        assert service.api_port is not None
-        address: Any = service.api_port.getHost()
-        answer = yield treq.get(f"http://127.0.0.1:{address.port}{path}", persistent=False, timeout=5)
+        answer = yield treq.get(f"http://127.0.0.1:{service.api.number}{path}", persistent=False, timeout=5)
         return (yield answer.content())
 
     @inlineCallbacks
@@ -79,9 +77,9 @@ class LifeTests(TestCase):
         """
         service = self.begun(LOCAL)
         yield service._at_start
-        self.assertEqual(service._ready(), {})
+        self.assertEqual(service._readiness.problems(), {})
         ending = service.stopService()
-        self.assertNotEqual(service._ready(), {})
+        self.assertNotEqual(service._readiness.problems(), {})
         self.assertEqual(signal.getsignal(signal.SIGTERM), service._at_once)
         yield ending
 
@@ -91,12 +89,10 @@ class LifeTests(TestCase):
         An address that somebody else has ends the start, with one line that names it.
         """
         other = self.begun(LOCAL)
-        assert other.api_port is not None
-        address: Any = other.api_port.getHost()
-        service = ProxyService(replace(LOCAL, api_port=address.port), reactor)
+        service = ProxyService(replace(LOCAL, api_port=other.api.number), reactor)
         with redirect_stderr(StringIO()) as written:
             self.assertRaises(SystemExit, service.privilegedStartService)
         (line,) = written.getvalue().splitlines()
-        self.assertIn(str(address.port), line)
+        self.assertIn(str(other.api.number), line)
         yield service.plane.stop()
         yield other.stopService()
