@@ -4,7 +4,15 @@ Every exception of dfproxy, by whose fault it is.
 
 from __future__ import annotations
 
+import os.path
+import traceback
 from dataclasses import dataclass
+
+OWN = os.path.join(os.path.dirname(__file__), "")
+PLUGINS = os.path.join(OWN, "plugins", "")
+"""
+Where our modules are, and those among them that may be anybody's.
+"""
 
 
 class DfproxyError(Exception):
@@ -154,3 +162,14 @@ class ServerProtocolError(DfproxyError):
     """
     What a server sent is not acceptable HTTP (502).
     """
+
+
+def said_of(error: BaseException) -> str:
+    """
+    One line about an exception of a plugin, for its author: kind, text, and the last line of code that is not ours.
+    """
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename.startswith(PLUGINS) or not frame.filename.startswith(OWN):
+            return f"{text} ({os.path.basename(frame.filename)}, line {frame.lineno})"
+    return text

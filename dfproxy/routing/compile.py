@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from dfproxy.errors import InvalidRoute
+from dfproxy.errors import InvalidRoute, said_of
 from dfproxy.model.match import HostPattern, Match, PathPattern
 from dfproxy.model.service import Route, Service
 from dfproxy.routing.index import Entry, PathIndex, Rank
@@ -143,9 +143,9 @@ class TableBuilder:
             mine = _shape(key)
             agrees = isinstance(mine, tuple) and _agree(mine, shape)
         except Exception as error:  # foreign code: whatever it raises is an answer to the operator
-            raise InvalidRoute(f"{route.service.name}: the route order failed: {error!r}") from error
+            raise InvalidRoute(f"the route order failed: {said_of(error)}") from error
         if not isinstance(mine, tuple) or not agrees:
-            raise InvalidRoute(f"{route.service.name}: the route order gave {key!r}, which does not sort with others")
+            raise InvalidRoute(f"the route order gave {key!r}, which does not sort with others")
         rank = (0, key, route.service.name, route.destination.place)
         return rank, (mine if len(mine) > len(shape) else shape)
 

@@ -16,7 +16,7 @@ from typing import cast
 
 from twisted.logger import Logger
 
-from dfproxy.errors import InvalidRoute
+from dfproxy.errors import InvalidRoute, said_of
 from dfproxy.expressions.regex import bounded
 from dfproxy.interfaces import IRequest, IRouteConditionFactory
 from dfproxy.model.match import Condition, HostPattern, Match, PathPattern
@@ -217,7 +217,7 @@ def plugin_check(condition: Condition, known: Mapping[str, object]) -> Check:
     except InvalidRoute:
         raise
     except Exception as error:  # foreign code: whatever it raises is an answer to the operator
-        raise InvalidRoute(f"the condition {condition.name} failed on its values: {error!r}") from error
+        raise InvalidRoute(f"the condition {condition.name} failed on its values: {said_of(error)}") from error
     if not callable(holds):
         raise InvalidRoute(f"the condition {condition.name} gave nothing that can be asked")
 

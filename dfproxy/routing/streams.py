@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from dfproxy.errors import InvalidRoute
+from dfproxy.errors import InvalidRoute, said_of
 from dfproxy.model.match import HostPattern
 from dfproxy.model.pool import Pool
 from dfproxy.model.service import Route, Service
@@ -35,7 +35,7 @@ def pools_of(services: Iterable[Service], key: Callable[[Route], tuple[object, .
     try:
         routes.sort(key=lambda route: (key(route), route.service.name, route.destination.place))
     except Exception as error:  # foreign code: whatever it raises is an answer to the operator
-        raise InvalidRoute(f"the route order failed: {error!r}") from error
+        raise InvalidRoute(f"the route order failed: {said_of(error)}") from error
     grouped: dict[object, list[Route]] = {}
     for number, route in enumerate(routes):
         stream = route.destination.stream

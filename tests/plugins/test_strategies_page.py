@@ -75,6 +75,31 @@ class PageTests(PluginFolders, SynchronousTestCase):
         self.assertIn("test_own_network_first ...", trial.stdout)
         self.assertIn("test_updates_forget_nothing ...", trial.stdout)
 
+    def test_as_a_package(self) -> None:
+        """
+        The file and the page's pyproject.toml make a package; once it is installed the strategy is there.
+        """
+        [project] = re.findall(r"<!-- example: pyproject.toml -->\n```toml\n(.*?)```", self.page, re.DOTALL)
+        folder = Path(self.mktemp()).absolute()
+        (folder / "my-strategies" / "dfproxy" / "plugins").mkdir(parents=True)
+        (folder / "my-strategies" / "pyproject.toml").write_text(project, encoding="utf-8")
+        (folder / "my-strategies" / "dfproxy" / "plugins" / "nearest.py").write_text(self.examples["nearest.py"])
+        pip = ("pip", "install", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check")
+        for command in (
+            (*pip, "--quiet", "--target", str(folder / "site"), str(folder / "my-strategies")),
+            ("twisted", "dfproxy", "--help"),
+        ):
+            done = subprocess.run(
+                (sys.executable, "-m", *command),
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join((str(DOCS.parent), str(folder / "site")))},
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("nearest      servers on the client's own network first", done.stdout)
+
     def test_its_reasons_are_given(self) -> None:
         """
         The table of faults has the words that the reader will see.

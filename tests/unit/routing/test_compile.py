@@ -73,6 +73,8 @@ class TableBuilderTests(SynchronousTestCase):
             made.add(service(name, paths(b"/")), (name,))
         for name in "cdfgh":
             self.assertRaises(InvalidRoute, made.add, service(name, paths(b"/")), (name,))
+        refused = self.assertRaises(InvalidRoute, made.add, service("i", paths(b"/")), ("i",))
+        self.assertIn("the route order failed: KeyError: 'i' (test_compile.py, line ", str(refused))
         table = made.build()
         self.assertEqual([target for _, target in table.routes()], ["a", "e", "b"])
         self.assertRaises(InvalidRoute, TableBuilder(table, key, {}).add, service("f", paths(b"/")), ("f",))
