@@ -65,7 +65,11 @@ class InvalidSettings(DfproxyError):
     """
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
-        super().__init__("\n".join(f"{p.parameter}={p.value}: {p.reason}" for p in problems))
+        super().__init__(
+            "\n".join(
+                f"{p.parameter}={p.value}: {p.reason}" if p.value else f"{p.parameter}: {p.reason}" for p in problems
+            )
+        )
         self.problems = problems
 
 

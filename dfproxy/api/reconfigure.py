@@ -53,13 +53,16 @@ def warnings_about(control: Control, service: Service | None, notes: Sequence[st
     """
     What an operator should know of a service that is accepted: what of it has no effect, and routes that never get a
     request; nothing if there are none.
+
+    Args:
+        service: that is published; None: none is.
     """
-    if service is None:
-        return {}
-    found = control.shadows(service)
-    texts = [*notes, *found.texts()]
-    if not found.complete:
-        texts.append("there are more; explain tells of each request")
+    texts = list(notes)
+    if service is not None:
+        found = control.shadows(service)
+        texts += found.texts()
+        if not found.complete:
+            texts.append("there are more; explain tells of each request")
     return {"Warnings": texts} if texts else {}
 
 
@@ -130,6 +133,8 @@ class Reconfigure(resource.Resource):
         except RefusedServices as error:
             return Answer(400, answers.refused(reading.name, str(error), (), reading.shown))
         told: dict[str, object] = {"Message": MESSAGE, "Difference": difference}
+        if reading.notes:
+            told["Warnings"] = list(reading.notes)
         return Answer(200, answers.accepted(reading, control.publisher.snapshot.revision) | told)
 
     async def _everywhere_apply(self, reading: Reading, call: Passed) -> Answer:

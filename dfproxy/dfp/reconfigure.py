@@ -79,6 +79,12 @@ def name_of(query: Sequence[tuple[str, str]], form: Sequence[tuple[str, str]]) -
     return Given(query, form).text("serviceName")
 
 
+FOREIGN = "not published here: FILTER_PROXY_INSTANCE_NAME wants proxyInstanceName="
+"""
+Told of a service that is for another instance of the proxy; the name of ours follows.
+"""
+
+
 def read(
     query: Sequence[tuple[str, str]],
     form: Sequence[tuple[str, str]],
@@ -151,7 +157,8 @@ class _Reader:
         service = Service(name, order_name, destinations, balance, given.flag("isDefaultBackend"), parameters)
         shown = answers.service_object(given, self.settings)
         if withdraws:
-            return Reading(name, None, True, shown, given.flag("distribute"))
+            foreign = (f"{FOREIGN}{self.settings.instance_name}",) if self.is_foreign() else ()
+            return Reading(name, None, True, shown, given.flag("distribute"), notes=foreign)
         return Reading(name, service, False, shown, given.flag("distribute"), certificate, self.notes())
 
     def refuse(self, withdraws: bool) -> None:

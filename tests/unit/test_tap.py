@@ -118,6 +118,10 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(
             {line.partition(":")[0] for line in str(error).splitlines()}, {"--port=x", "--mode=y", "WORKERS=many"}
         )
+        del self.environment["WORKERS"]
+        self.environment["EXTRA_FRONTEND"] = "http-request frobnicate"  # its lines may hold secrets
+        error = self.assertRaises(usage.UsageError, self.options)
+        self.assertTrue(str(error).startswith("EXTRA_FRONTEND: line 1: "), str(error))
 
     def test_stray_words(self) -> None:
         """

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dfproxy.control.publisher import Publisher
 from dfproxy.dfp.parameters import TABLE
 from dfproxy.errors import Claimed, DfproxyError, JournalError, NotReady, Overloaded, Refused, Superseded
+from dfproxy.model.settings import Settings
 from tests.fakes import FakeDataPlane, FakeNames
 from tests.unit.api.caller import Api, Connection
 
@@ -83,6 +84,18 @@ class AcceptedTests(SynchronousTestCase):
         self.assertEqual((said.status, said.json["Status"]), (200, "OK"))
         self.assertEqual(self.api.publisher.calls[-1], ("withdraw", ("go-demo",)))
         self.assertEqual(self.api.publisher.snapshot.services, {})
+
+    def test_other_instance(self) -> None:
+        """
+        A service for another instance is left out with a 200, and the answer says why, also that of a dry run.
+        """
+        api = Api(settings=Settings(instance_name="inner", filter_instances=True))
+        for query in (DEMO, f"{DEMO}&proxyInstanceName=outer", f"{DEMO}&proxyInstanceName=outer&dryRun=true"):
+            said = api.call("GET", query)
+            self.assertEqual(said.status, 200, query)
+            self.assertTrue(said.json["Warnings"][0].startswith("not published here: "), query)
+        self.assertNotIn("Warnings", api.call("GET", f"{DEMO}&proxyInstanceName=INNER").json)
+        self.assertNotIn("Warnings", api.call("GET", f"{DEMO}&proxyInstanceName=inner&replicas=0").json)
 
     def test_superseded(self) -> None:
         """

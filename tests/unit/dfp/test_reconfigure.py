@@ -318,6 +318,7 @@ class RefusedTests(SynchronousTestCase):
         ):
             found = reading(f"{GOOD}{extra}", filtering)
             self.assertEqual((found.withdraws, found.service is None), (withdraws, withdraws), extra)
+            self.assertEqual([note[-23:] for note in found.notes], ["proxyInstanceName=Inner"] * withdraws, extra)
         self.assertRaises(InvalidService, reading, "serviceName=s", filtering)
         self.assertFalse(reading(f"{GOOD}&proxyInstanceName=outer").withdraws)
 
