@@ -21,7 +21,7 @@ from twisted.python.threadpool import ThreadPool
 
 from dfproxy.control.apply import LocalDataPlane
 from dfproxy.control.strategies import Strategies
-from dfproxy.descriptors import raised
+from dfproxy.descriptors import connections, raised
 from dfproxy.exchange.passwords import Verifier
 from dfproxy.exchange.steps import Tools
 from dfproxy.exchange.traffic import Traffic
@@ -45,12 +45,6 @@ log = Logger()
 PROTOCOLS = ("h2", "http/1.1")
 """
 What is offered to clients by ALPN, the preferred one first; the first only where HTTP/2 is not switched off.
-"""
-
-CONNECTIONS = 50_000
-"""
-Client connections of a process at most where the operator does not say: a limit of open files can be a thousand
-million, as in some installations of Docker, and then bounds nothing.
 """
 
 DESCRIPTORS_A_PIPE = 64
@@ -141,16 +135,15 @@ def _tools(settings: Settings, in_thread: Callable[[Callable[[], bool]], Deferre
 
 def _connections(settings: Settings, descriptors: int) -> int:
     """
-    How many client connections this process takes: its share of what the operator allows, but never more than 90 % of
-    its descriptors can carry, two for each, since each client may need a server.
+    How many client connections this process takes; a word if that is less than the operator asks for.
     """
-    possible = int(descriptors * 0.9) // 2
-    share = settings.limits.client_connections // max(settings.workers, 1)
-    if share <= possible:
-        return share or min(possible, CONNECTIONS)
-    log.warn(
-        "--max-connections asks for {share} in each worker, and its limit of open files allows {possible}: that counts",
-        share=share,
-        possible=possible,
-    )
-    return possible
+    asked, workers = settings.limits.client_connections, max(settings.workers, 1)
+    taken = connections(asked, workers, descriptors)
+    if taken < asked // workers:
+        log.warn(
+            "--max-connections asks for {share} in each worker, and its limit of open files allows {possible}: that "
+            "counts",
+            share=asked // workers,
+            possible=taken,
+        )
+    return taken

@@ -541,7 +541,8 @@ class LocalDataPlane:
         """
         What was counted, in all processes together.
         """
-        yield Totals("frontend", "", "", "", self._counting.of(self._traffic.frontend), limit=self.site.limit or None)
+        limit = self.site.limit * max(self._settings.workers, 1) or None
+        yield Totals("frontend", "", "", "", self._counting.of(self._traffic.frontend), limit=limit)
         for (name, index), backend in list(self._backends.items()):
             destination = backend.destination.backend_name
             counted = self.streams.counted((name, index), backend.servers)

@@ -16,6 +16,7 @@ from dfproxy.control.publisher import Publisher
 from dfproxy.control.servers import Key, Members, Servers
 from dfproxy.daemon.overview import Order, Overview
 from dfproxy.daemon.plane import Figures
+from dfproxy.descriptors import connections, raised
 from dfproxy.model.checks import Address, Verdicts
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Change
@@ -46,7 +47,7 @@ class InWorkers:
         wants: Callable[[str, int], None],
         heritage: Heritage,
     ) -> None:
-        self._limit = settings.limits.client_connections or None
+        self._limit = settings.workers * connections(settings.limits.client_connections, settings.workers, raised())
         self._order = order
         self._workers = workers = WorkerSet(reactor, settings, wants=wants, heritage=heritage)
         self.data_plane = workers

@@ -59,7 +59,7 @@ class Overview:
     Args:
         workers: who has counted.
         order: by which routes are tried, the lowest first.
-        limit: client connections at most; None: as many as workers can carry.
+        limit: client connections at most.
         publisher: knows what is in force.
         names: knows who the servers are.
         servers: knows how they are.
@@ -69,7 +69,7 @@ class Overview:
         self,
         workers: Counters,
         order: Order,
-        limit: int | None,
+        limit: int,
         publisher: Published,
         names: Members,
         servers: Looks,

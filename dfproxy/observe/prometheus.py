@@ -289,7 +289,7 @@ def exposition(totals: Iterable[Totals], condition: Condition) -> Iterator[str]:
         yield from _family(family, frontends)
     yield from _flags(
         "haproxy_frontend_limit_sessions",
-        "Most client connections at once, where the operator limits them.",
+        "Most client connections at once, of all workers.",
         (f"{{{labels}}} {total.limit}" for labels, total in frontends if total.limit is not None),
     )
     yield from _flags(

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.descriptors import FEWEST, raised, too_few
+from dfproxy.descriptors import CONNECTIONS, FEWEST, connections, raised, too_few
 
 
 class DescriptorTests(SynchronousTestCase):
@@ -25,6 +25,21 @@ class DescriptorTests(SynchronousTestCase):
             patch("resource.setrlimit", side_effect=OSError("no")),
         ):
             self.assertEqual(raised(), 1000)
+
+    def test_connections(self) -> None:
+        """
+        A share of what is asked for, never none, and never more than the descriptors carry. If nothing is asked for,
+        what they carry, but not any number.
+        """
+        for asked, workers, descriptors, each in (
+            (100, 4, 20_000, 25),
+            (2, 4, 20_000, 1),
+            (100_000, 2, 1024, 460),
+            (0, 2, 2000, 900),
+            (0, 1, 1 << 30, CONNECTIONS),
+            (70_000, 1, 1 << 30, 70_000),
+        ):
+            self.assertEqual(connections(asked, workers, descriptors), each, (asked, workers, descriptors))
 
     def test_too_few(self) -> None:
         """

@@ -17,6 +17,7 @@ from twisted.web.proxy import ReverseProxyResource as TwistedReverseProxyResourc
 from twisted.web.server import Site
 
 from dfproxy.control.apply import LocalDataPlane
+from dfproxy.descriptors import CONNECTIONS
 from dfproxy.frontend.listeners import Listeners
 from dfproxy.frontend.resource import ReverseProxyResource
 from dfproxy.model.listener import Listener
@@ -24,7 +25,7 @@ from dfproxy.model.match import Match
 from dfproxy.model.service import Destination, Service
 from dfproxy.model.settings import Limits, Settings
 from dfproxy.model.snapshot import Change, Revision
-from dfproxy.service import CONNECTIONS, make_data_plane
+from dfproxy.service import make_data_plane
 from tests.dialogue import CLIENT_HOST, UvWire
 
 
@@ -95,7 +96,9 @@ class AssemblyTests(SynchronousTestCase):
         """
         Client connections are shared by the workers; if nothing is said, by the descriptors that there are.
         """
-        self.assertEqual(self.make(workers=4, limits=Limits(client_connections=100)).site.limit, 25)
+        shared = self.make(workers=4, limits=Limits(client_connections=100))
+        self.assertEqual(shared.site.limit, 25)
+        self.assertEqual([total.limit for total in shared.totals()], [100])  # of all, as what is counted
         with (
             patch("resource.getrlimit", lambda which: (1000, 2000)),
             patch("resource.setrlimit") as raised,

@@ -5,13 +5,16 @@ The leader's data plane, on a machine where no process starts. Real ones are in 
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.daemon.inworkers import InWorkers
 from dfproxy.daemon.plane import Plane
 from dfproxy.model.listener import Listener
-from dfproxy.model.settings import Settings
+from dfproxy.model.settings import Limits, Settings
 from dfproxy.workers.heritage import API, FRONT, Command, Door, Heritage, Left
 from tests.unit.workers.test_leader import NoProcesses
 
@@ -37,6 +40,18 @@ class InWorkersTests(SynchronousTestCase):
         self.assertEqual({door.kind for door in left.doors[1:]}, {FRONT})
         self.assertEqual(len(left.doors), 3)
         self.assertEqual(self.plane.not_upgradable, "")
+
+    def test_limit(self) -> None:
+        """
+        How many clients all workers together take is told, whether the operator limits them or their descriptors do.
+        """
+        for asked, most in ((0, 1800), (501, 500)):
+            settings = Settings(workers=2, limits=Limits(client_connections=asked))
+            with patch("resource.getrlimit", lambda which: (2000, 2000)):
+                plane = InWorkers(NoProcesses(), settings, lambda route: 0, lambda name, index: None, Heritage())
+            nobody: Any = SimpleNamespace(snapshot=SimpleNamespace(services={}))
+            (front,) = plane.figures(nobody, nobody, nobody).totals()
+            self.assertEqual(front.limit, most)
 
     def test_nobody(self) -> None:
         """
