@@ -5,7 +5,8 @@ The image's health check: asks the proxy beside it whether it is ready; exit sta
 
 Only the `socket` module is loaded, so a check costs a few hundredths of a CPU second. `HEALTHCHECK=false`, a word of
 Docker Flow Proxy, makes it always succeed; `PORT` and `IP` say where the API is. Each is looked for as the proxy does:
-in a secret (`dfp_port`), in the file that `PORT_FILE` names, in the environment.
+on its command line (that of process 1: `--port`), in a secret (`dfp_port`), in the file that `PORT_FILE` names, in the
+environment.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ import socket
 import sys
 
 PATH = "/v1/docker-flow-proxy/ready"
+COMMAND = "/proc/1/cmdline"
+"""
+The command line of the proxy, which is the container's first process.
+"""
 TIMEOUT_S = 4.0
 """
 Seconds for the whole question: a second less than Docker gives the check.
@@ -56,6 +61,29 @@ def ask(host: str, port: int) -> tuple[int, str]:
     return int(words[1]), body.strip()
 
 
+def options(command: str) -> dict[str, str]:
+    """
+    What stands on the command line of the proxy, by the names of the variables.
+
+    Args:
+        command: file with the words of the process, a zero byte after each; another program's has nothing for us.
+    """
+    try:
+        with open(command, encoding="utf-8", errors="replace") as file:
+            words = file.read().split("\0")
+    except OSError:
+        return {}
+    found: dict[str, str] = {}
+    if "dfproxy" not in words:
+        return found
+    words = words[words.index("dfproxy") + 1 :]
+    for word, following in zip(words, words[1:] + [""]):
+        name, equals, value = word.partition("=")
+        if name in ("--ip", "--port"):
+            found[name[2:].upper()] = value if equals else following
+    return found
+
+
 def given(name: str, default: str) -> str:
     """
     What an operator has said of this.
@@ -70,16 +98,17 @@ def given(name: str, default: str) -> str:
     return os.environ.get(name) or default
 
 
-def main() -> int:
+def main(command: str = COMMAND) -> int:
     """
     Ask, and say what was said.
     """
+    told = options(command)
     try:
         if given("HEALTHCHECK", "true").lower() in NO:
             return 0
-        host = given("IP", "0.0.0.0")
+        host = told.get("IP") or given("IP", "0.0.0.0")
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        status, body = ask(host, int(given("PORT", "8080")))
+        status, body = ask(host, int(told.get("PORT") or given("PORT", "8080")))
     except (OSError, ValueError) as error:
         sys.stdout.write(f"no answer: {error}\n")
         return 1

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, inlineCallbacks
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError, ConnectionRefusedError
-from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.iweb import IAgentEndpointFactory
@@ -171,7 +171,25 @@ class _Endpoints:
         if host.endswith(_IPV6):
             host = host.removesuffix(_IPV6).replace("-", ":")
         endpoint = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
-        return endpoint(self._reactor, host, uri.port, timeout=CONNECT_S)
+        return _Quiet(endpoint(self._reactor, host, uri.port, timeout=CONNECT_S))
+
+
+@implementer(IStreamClientEndpoint)
+class _Quiet:
+    """
+    Connects without a word: twisted.web's factories would leave two lines in the log for each question.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        As the endpoint does.
+        """
+        cast(Factory, protocolFactory).noisy = False
+        connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
+        return connecting
 
 
 class _Body(Protocol):

@@ -6,7 +6,9 @@ What the image is made of, without Docker: its health check as a program, and fi
 
 from __future__ import annotations
 
+import io
 import re
+import runpy
 import subprocess
 import sys
 import threading
@@ -109,6 +111,31 @@ class HealthCheckTests(SynchronousTestCase):
         """
         self.assertEqual(self.check(HEALTHCHECK="false", PORT="1"), (0, ""))
         self.assertEqual(self.check(HEALTHCHECK="Off", PORT="1"), (0, ""))
+
+    def test_port_on_the_command_line(self) -> None:
+        """
+        Options after the image's name go before all else; the words of another program are not for us.
+        """
+        ready = runpy.run_path(str(ROOT / "contrib" / "ready.py"))
+        file = Path(self.mktemp())
+        for words, wanted in (
+            (
+                ("twistd", "--pidfile=", "dfproxy", "--port", "9000", "--ip=10.0.0.1"),
+                {"PORT": "9000", "IP": "10.0.0.1"},
+            ),
+            (("twistd", "dfproxy", "--port"), {"PORT": ""}),
+            (("init", "--port", "9000"), {}),
+        ):
+            file.write_bytes(b"".join(word.encode() + b"\0" for word in words))
+            self.assertEqual(ready["options"](str(file)), wanted)
+        self.assertEqual(ready["options"](str(file / "none")), {})
+
+        def asks(server: Answering, port: int) -> None:
+            file.write_text(f"twistd\0dfproxy\0--port={port}\0")
+            self.assertEqual(ready["main"](str(file)), 0)
+
+        self.patch(sys, "stdout", io.StringIO())
+        self.asked(200, asks)
 
     def test_port_in_a_secret(self) -> None:
         """

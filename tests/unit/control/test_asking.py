@@ -11,6 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
 from twisted.web import resource, server
 
@@ -93,6 +94,19 @@ class AskingTests(TestCase):
         for _ in range(2):
             yield self.asking.ask("POST", self.url, 5, 100)
         self.assertEqual(len(self.page.peers), 3)
+
+    @inlineCallbacks
+    def test_not_a_word(self) -> Any:
+        """
+        A question leaves nothing in the log: a replica is asked at each change, a listener again and again.
+        """
+        said: list[Any] = []
+        globalLogPublisher.addObserver(said.append)
+        self.addCleanup(globalLogPublisher.removeObserver, said.append)
+        for method in ("GET", "POST"):
+            yield self.asking.ask(method, self.url, 30, 1000)
+        yield self.asking.close()
+        self.assertEqual([event for event in said if "factory" in event.get("log_format", "")], [])
 
     @inlineCallbacks
     def test_many_at_once(self) -> Any:
