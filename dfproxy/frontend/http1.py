@@ -34,6 +34,7 @@ from dfproxy.upstream.http1 import ServerConnection
 from dfproxy.wire.framing import CHUNKED, ChunkedDecoder, ChunkError, chunk
 from dfproxy.wire.h1 import RequestHead, ResponseHead, request_head, trailer_fields
 from dfproxy.wire.proxyprotocol import Announcement, ends_of, here_of
+from dfproxy.wire.repeated import Repeated, repeated, request_again
 
 LINGER_S = 2.0
 """
@@ -187,6 +188,7 @@ class Http1Session(Protocol):
         "_head_begun",
         "_holds",
         "_keep_alive",
+        "_known",
         "_left",
         "_limits",
         "_lingered",
@@ -221,6 +223,7 @@ class Http1Session(Protocol):
         self._exchange: Exchange | None = None
         self.reserved: ServerConnection | None = None
         self._request: RequestHead | None = None
+        self._known: Repeated | None = None  # of the client's last request
         self._left = 0  # bytes of the request's body still to come; CHUNKED while chunks are read
         self._decoder: ChunkedDecoder | None = None
         self._keep_alive = True
@@ -317,12 +320,17 @@ class Http1Session(Protocol):
         Read the head of the next request from these bytes, and what of its body is there.
         """
         limits = self._limits
-        try:
-            found = request_head(data, 0, limits.request_head_bytes, limits.fields)
-        except ClientProtocolError as error:
-            if not (data.startswith(_PREFACE) and self._frontend.speaks_http2(self, data)):
-                self._refuse(error.status)
-            return
+        known = self._known
+        found = request_again(data, known, limits.request_head_bytes) if known is not None else None
+        if found is None:
+            try:
+                found = request_head(data, 0, limits.request_head_bytes, limits.fields)
+            except ClientProtocolError as error:
+                if not (data.startswith(_PREFACE) and self._frontend.speaks_http2(self, data)):
+                    self._refuse(error.status)
+                return
+            if found is not None:
+                self._known = repeated(found[0])
         if found is None:
             self._buffer = data
             if self._client_ended:

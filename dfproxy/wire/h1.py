@@ -32,6 +32,7 @@ _FIELDS = rb"((?:" + _TOKEN + rb":" + _TEXT + rb"\r\n)*+)\r\n"
 
 # RFC 9112 3: the target is visible ASCII; `#` cannot be in one (RFC 9110 7.1).
 _REQUEST = re.compile(rb"(" + _TOKEN + rb") ([!-\x22\x24-~]++) HTTP/1\.([01])\r\n" + _FIELDS)
+ORIGIN_LINE = re.compile(rb"(" + _TOKEN + rb") (/[!-\x22\x24-~]*+) HTTP/1\.([01])\r\n")
 _RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (" + _TEXT + rb"))?\r\n" + _FIELDS)
 _SECTION = re.compile(_FIELDS)
 

@@ -80,6 +80,23 @@ class PasswordTests(DialogueCase):
             ended("local", "local", "local", "complete"),
         )
 
+    def test_same_fields_again(self) -> None:
+        """
+        What steps have made of a request's fields is forgotten when the next one comes with the same.
+        """
+        rules = (HeaderRule("add", "X-A 1"), HeaderRule("del", "X-B"))
+        asked, reaches = ("GET /x HTTP/1.1", HOST, "X-B: 2"), ("GET /x HTTP/1.1", HOST, "X-A: 1", FORWARDED)
+        again = tuple(text.replace("/x", "/y") for text in asked), tuple(text.replace("/x", "/y") for text in reaches)
+        self.talk(
+            route_has(Steps(request_headers=rules)),
+            client.sends(*asked),
+            server.gets(*reaches),
+            *answers,
+            client.sends(*again[0]),
+            server.gets(*again[1]),
+            *answers,
+        )
+
     def test_rules_cannot_log_in(self) -> None:
         """
         Credentials are those that the client sent, whatever header rules make of them.
