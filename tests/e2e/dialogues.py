@@ -708,6 +708,7 @@ def websocket(wire: Wire, backend: Backend) -> None:
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
     )
+    wire.sock.settimeout(None)  # a client may be silent for as long as two upgrades take on a busy machine
     try:
         while True:
             wire.send(frame(read_frame(wire), masked=False))
