@@ -137,7 +137,10 @@ def _field_name(rest: list[str]) -> bytes:
 
 def _set_header(rest: list[str], phase: Phase, surroundings: Surroundings) -> Action:
     name = _field_name(rest)
-    return Action("", name=name, value=compile_format(_take(rest, "the value"), phase, surroundings))
+    text = _take(rest, "the value")
+    if not text:
+        raise InvalidExpression("the value is missing")  # as HAProxy has it
+    return Action("", name=name, value=compile_format(text, phase, surroundings))
 
 
 def _del_header(rest: list[str], phase: Phase, surroundings: Surroundings) -> Action:

@@ -13,11 +13,12 @@ from dfproxy.expressions.converters import CONVERTERS, TooLong
 from dfproxy.expressions.fetches import FETCHES, Fetching, Found, Kind, Phase, variable
 from dfproxy.expressions.samples import Sample, parse_sample
 from dfproxy.expressions.subject import Subject, Surroundings
-from dfproxy.expressions.words import InvalidExpression
+from dfproxy.expressions.words import OPENING, InvalidExpression
 
 Rendering = Callable[[Subject], bytes]
 
 _VARIABLE = re.compile(r"[A-Za-z]+")
+_TO_ESCAPE = re.compile(rb'["\\\]]')
 _UNPRINTABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 LONGEST_VALUE_BYTES = 8192
@@ -46,11 +47,12 @@ def compile_format(text: str, phase: Phase, surroundings: Surroundings) -> Rende
         elif text.startswith("%%", place):
             pieces.append(b"%")
             place += 2
-        elif text.startswith("%[", place):
-            sample, place = parse_sample(text, place + 2, "]")
-            pieces.append(_rendered(compile_sample(sample, phase, surroundings)[0]))
+        elif (opening := OPENING.match(text, place)) is not None:
+            sample, place = parse_sample(text, opening.end(), "]")
+            render_one = _rendered(compile_sample(sample, phase, surroundings)[0])
+            pieces.append(_escaped(render_one) if _escapes(opening[1] or "") else render_one)
         elif text.startswith("%{", place):
-            raise InvalidExpression("flags such as %{+Q} are not known")
+            raise InvalidExpression("flags such as %{+Q} are known before %[...] only")
         else:
             match = _VARIABLE.match(text, place + 1)
             found = variable(match[0], surroundings) if match else None
@@ -67,6 +69,27 @@ def compile_format(text: str, phase: Phase, surroundings: Surroundings) -> Rende
         return unprintable(value[:LONGEST_VALUE_BYTES]).strip(b" \t")
 
     return render
+
+
+def _escapes(flags: str) -> bool:
+    """
+    What flags such as `{+Q,+E}` ask for: `E` escapes. `Q` and `X` change nothing of an expression, in HAProxy either.
+
+    Raises:
+        InvalidExpression: there are others.
+    """
+    escapes = False
+    for flag in flags.split(",") if flags else ():
+        sign, letter = flag.strip()[:1], flag.strip()[1:]
+        if sign not in ("+", "-") or letter not in ("Q", "X", "E"):
+            raise InvalidExpression(f"{flag.strip()[:10]!r} is no flag; +Q, +X and +E are")
+        if letter == "E":
+            escapes = sign == "+"
+    return escapes
+
+
+def _escaped(rendering: Rendering) -> Rendering:
+    return lambda subject: _TO_ESCAPE.sub(rb"\\\g<0>", rendering(subject))
 
 
 def unprintable(value: bytes) -> bytes:

@@ -91,7 +91,7 @@ def read_rule(action: str, text: str, surroundings: Surroundings) -> RuleText:
     value = ""
     rest = words[1:]
     if action != "del":
-        if not rest:
+        if not rest or not rest[0]:  # HAProxy takes an empty one for none
             raise InvalidExpression(f"the value is missing; write {name} VALUE")
         value, rest = rest[0], rest[1:]
     if rest and rest[0] not in ("if", "unless"):

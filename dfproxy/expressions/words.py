@@ -14,6 +14,11 @@ ESCAPED = frozenset(" \\#'\"$")
 What a backslash takes its meaning from; before anything else it stands for itself.
 """
 
+OPENING = re.compile(r"%(?:\{([^{}\[\]]*)\})?\[")
+"""
+What an expression in a value begins with; the group holds its flags.
+"""
+
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 _HEX = re.compile(r"x[0-9A-Fa-f]{2}")
 
@@ -51,8 +56,8 @@ def split_items(text: str, separator: str) -> list[str]:
             in_test = not (character == "}" and _is_word(text, place))
         elif character == "{" and _is_word(text, place):
             in_test = True
-        elif text.startswith("%[", place) and (place == 0 or not _is_literal_percent(text, place)):
-            depth, place = 1, place + 1
+        elif (opening := OPENING.match(text, place)) and (place == 0 or not _is_literal_percent(text, place)):
+            depth, place = 1, opening.end() - 1
         elif text.startswith(separator, place):
             items.append(text[start:place])
             place += len(separator)

@@ -51,6 +51,7 @@ class ActionTests(SynchronousTestCase):
             "http-request set-header",
             "http-request set-header X",
             "http-request set-header X if TRUE",
+            'http-request set-header X ""',
             "http-request set-header X a b",
             "http-request set-header X: a",
             "http-request set-header Content-Length 3",

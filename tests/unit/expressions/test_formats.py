@@ -38,6 +38,19 @@ class FormatTests(SynchronousTestCase):
         self.assertEqual(value("%[ssl_fc]%[ssl_fc]", tls=TlsFacts()), b"11")
         self.assertEqual(value("%[hdr(X),regsub(a,'b]')]", "X: xa"), b"xb]")
 
+    def test_flags(self) -> None:
+        """
+        Flags before an expression, as guides for client certificates have them: of HAProxy's only E changes one.
+        """
+        for flags, wanted in (
+            ("{+Q}", b'a"b\\c]'),
+            ("{+E}", b'a\\"b\\\\c\\]'),
+            ("{+Q, +E,-E}", b'a"b\\c]'),
+            ("{+X}", b'a"b\\c]'),
+        ):
+            self.assertEqual(value(f"<%{flags}[hdr(X)]>", 'X: a"b\\c]'), b"<" + wanted + b">", flags)
+        self.assertEqual(value("%{+Q}[hdr(None)]"), b"")
+
     def test_no_line_breaks(self) -> None:
         """
         Whatever is fetched, it stays one line, and not too long a one.
@@ -57,7 +70,8 @@ class FormatTests(SynchronousTestCase):
         Unknown names, wrong counts, the wrong phase, and per cent signs that mean nothing.
         """
         for text in (
-            "%", "5% off", "%zz", "%{+Q}ci", "%[", "%[nope]", "%[src,nope]", "%[hdr]", "%[src(1)]", "%[path,word(1)]",
+            "%", "5% off", "%zz", "%{+Q}ci", "%{+Z}[src]", "%{Q}[src]", "%{}[src", "%{+Q",
+            "%[", "%[nope]", "%[src,nope]", "%[hdr]", "%[src(1)]", "%[path,word(1)]",
             "%[res.hdr(x)]", "%[status]", "%[src",
         ):  # fmt: skip
             self.assertRaises(InvalidExpression, compile_format, text, "request", SURROUNDINGS)

@@ -41,7 +41,8 @@ class RuleTests(SynchronousTestCase):
         """
         for action, text in (
             ("add", ""), ("add", "X"), ("set", "X a b"), ("del", "X a"), ("add", "X: a"), ("add", "X\u00e9 a"),
-            ("set", "X 'a"), ("set", "X %[nope]"), ("set", "X a if"), ("del", "# X"), ("add", "X a unless { x }"),
+            ("set", "X 'a"), ("set", 'X ""'), ("set", "X %[nope]"), ("set", "X a if"),
+            ("del", "# X"), ("add", "X a unless { x }"),
         ):  # fmt: skip
             self.assertRaises(InvalidExpression, compile_rule, action, text, "request", SURROUNDINGS)
 

@@ -34,6 +34,7 @@ class ItemTests(SynchronousTestCase):
         self.assertEqual(split_items("X 'a,b',Y \"c,d\"", ","), ["X 'a,b'", 'Y "c,d"'])
         self.assertEqual(split_items("X %[path,regsub([a,b]+,c)],Y", ","), ["X %[path,regsub([a,b]+,c)]", "Y"])
         self.assertEqual(split_items("X %[str(']'),lower],Y", ","), ["X %[str(']'),lower]", "Y"])
+        self.assertEqual(split_items("X %{+Q,+E}[src,lower],Y", ","), ["X %{+Q,+E}[src,lower]", "Y"])
 
     def test_within_tests(self) -> None:
         """
