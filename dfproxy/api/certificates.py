@@ -13,11 +13,11 @@ from collections.abc import Iterator
 
 import msgspec
 
-from dfproxy.api.access import Answer, CallQueue, body_of, parameters, refusal
-from dfproxy.api.control import Control
-from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, turn
-from dfproxy.api.request import Request, Verb
+from dfproxy.api.access import Answer, body_of, parameters, refusal
+from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed
+from dfproxy.api.request import Request
 from dfproxy.api.slices import LongAnswer
+from dfproxy.api.verbs import DistributedVerb
 from dfproxy.errors import InvalidCertificate, NotReady, Refused, Superseded
 from dfproxy.model.certificate import Certificate
 
@@ -27,36 +27,24 @@ The answer to a certificate that is in force.
 """
 
 
-class Cert(Verb):
+class Cert(DistributedVerb):
     """
     Takes a bundle of certificates and key; PUT only.
 
     200 in force, 400 it is not (nothing has changed; for `distribute=true` also when another replica refuses it).
     """
 
-    def __init__(self, control: Control, queue: CallQueue, everywhere: CallQueue) -> None:
-        """
-        Args:
-            control: what the API calls.
-            queue: for calls that end here.
-            everywhere: for calls that are sent on.
-        """
-        super().__init__()
-        self._control = control
-        self._queue = queue
-        self._everywhere = everywhere
-
     def render(self, request: Request) -> int | bytes:
         """
-        Any method but PUT is a 405 without a body.
+        Any method but PUT is a 405 without a body, as DFP has it.
         """
         if request.method != b"PUT":
             request.setResponseCode(405)
             request.setHeader(b"Allow", b"PUT")
             return b""
-        return turn(request, self._queue, self._everywhere).render(request, self._put)
+        return super().render(request)
 
-    async def _put(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         given = parameters(request)
         file, content = given.value("certName"), body_of(request)
         if not file:

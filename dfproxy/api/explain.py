@@ -18,9 +18,10 @@ from urllib.parse import quote, urlsplit
 
 from twisted.internet.defer import Deferred
 
-from dfproxy.api.access import Answer, CallQueue, Parameters, parameters, refusal
+from dfproxy.api.access import Answer, Parameters, parameters, refusal
 from dfproxy.api.control import Control
-from dfproxy.api.request import Request, Verb
+from dfproxy.api.request import Request
+from dfproxy.api.verbs import WaitingVerb
 from dfproxy.errors import ClientProtocolError, Problem
 from dfproxy.wire.h1 import request_head
 
@@ -56,24 +57,13 @@ class WrongQuestion(Exception):
         self.problem = Problem(name, value[:200], reason)
 
 
-class Explain(Verb):
+class Explain(WaitingVerb):
     """
     200 the explanation, also of a request that would be refused; 400 a parameter that makes no sense; 503 no worker
     has answered in time.
     """
 
-    def __init__(self, control: Control, queue: CallQueue) -> None:
-        super().__init__()
-        self._control = control
-        self._queue = queue
-
-    def render(self, request: Request) -> int:
-        """
-        The same for every method.
-        """
-        return self._queue.render(request, self._explain)
-
-    async def _explain(self, request: Request) -> Answer | None:
+    async def _answer(self, request: Request) -> Answer | None:
         control = self._control
         try:
             given = parameters(request)

@@ -16,7 +16,7 @@ from dfproxy import __version__
 from dfproxy.api.access import Answer, CallQueue, parameters, refusal
 from dfproxy.api.control import Control
 from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed
-from dfproxy.api.request import Request, Verb
+from dfproxy.api.request import Request
 from dfproxy.api.slices import PIECE_BYTES, LongAnswer, Slices
 from dfproxy.model.service import Service
 from dfproxy.observe.haproxycsv import csv
@@ -28,7 +28,7 @@ Longest CSV of another replica: some 200 bytes for each server of ten thousand s
 """
 
 
-class Metrics(Verb):
+class Metrics(LongAnswer):
     """
     Everything counted, and what is in force, as Prometheus text.
 
@@ -40,20 +40,11 @@ class Metrics(Verb):
     """
 
     def __init__(self, control: Control, changes: CallQueue, queue: CallQueue, slices: Slices) -> None:
-        super().__init__()
-        self._control = control
+        super().__init__(control, queue, slices)
         self._changes = changes
-        self._queue = queue
-        self._slices = slices
         self._scrapes = 0
 
-    def render(self, request: Request) -> int:
-        """
-        The same for every method.
-        """
-        return self._queue.render(request, self._scrape)
-
-    async def _scrape(self, request: Request) -> None:
+    async def _answer(self, request: Request) -> None:
         only = services_of(request)
         self._scrapes += 1
         asked = await cast("Deferred[list[Any]]", self._control.data_plane.query("ping", None))

@@ -14,14 +14,14 @@ from functools import partial
 from typing import cast
 
 from twisted.internet.defer import Deferred
-from twisted.web import resource
 
-from dfproxy.api.access import Answer, CallQueue, parameters
+from dfproxy.api.access import Answer, parameters
 from dfproxy.api.config import tasks_of
 from dfproxy.api.control import Control
-from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, sent_on, turn
+from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, sent_on
 from dfproxy.api.dryrun import MESSAGE, RefusedServices, dry_run
 from dfproxy.api.request import Request
+from dfproxy.api.verbs import DistributedVerb
 from dfproxy.control.templatefiles import template_text
 from dfproxy.dfp import answers
 from dfproxy.dfp import reconfigure as dialect
@@ -66,7 +66,7 @@ def warnings_about(control: Control, service: Service | None, notes: Sequence[st
     return {"Warnings": texts} if texts else {}
 
 
-class Reconfigure(resource.Resource):
+class Reconfigure(DistributedVerb):
     """
     Puts a definition in force; the answer is sent when every data plane uses it.
 
@@ -74,27 +74,7 @@ class Reconfigure(resource.Resource):
     takes that as done), 500 our fault or another replica's, 503 not now.
     """
 
-    isLeaf = True
-
-    def __init__(self, control: Control, queue: CallQueue, everywhere: CallQueue) -> None:
-        """
-        Args:
-            control: what the API calls.
-            queue: for calls that end here.
-            everywhere: for calls that are sent on.
-        """
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's has no annotations
-        self._control = control
-        self._queue = queue
-        self._everywhere = everywhere
-
-    def render(self, request: Request) -> int:
-        """
-        The same for every method: the swarm listener may be told to use any.
-        """
-        return turn(request, self._queue, self._everywhere).render(request, self._change)
-
-    async def _change(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         control = self._control
         given = parameters(request)
         try:

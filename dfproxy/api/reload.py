@@ -10,9 +10,9 @@ Source: contract 2.5 (ODDITY-05).
 
 from __future__ import annotations
 
-from dfproxy.api.access import Answer, CallQueue, parameters
-from dfproxy.api.control import Control
-from dfproxy.api.request import Request, Verb
+from dfproxy.api.access import Answer, parameters
+from dfproxy.api.request import Request
+from dfproxy.api.verbs import WaitingVerb
 from dfproxy.dfp import answers
 
 MESSAGE_CHARS = 2000
@@ -21,23 +21,12 @@ How much is told of files that cannot be used; the log has all.
 """
 
 
-class Reload(Verb):
+class Reload(WaitingVerb):
     """
     200, or 500 if a listener does not do what it is asked. A file that cannot be used is no failure; it is told.
     """
 
-    def __init__(self, control: Control, queue: CallQueue) -> None:
-        super().__init__()
-        self._control = control
-        self._queue = queue
-
-    def render(self, request: Request) -> int:
-        """
-        The same for every method.
-        """
-        return self._queue.render(request, self._reload)
-
-    async def _reload(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         control = self._control
         failures: tuple[str, ...] = ()
         message = ""

@@ -6,12 +6,12 @@ Source: contract 2.4, 8.2.
 
 from __future__ import annotations
 
-from dfproxy.api.access import Answer, CallQueue, parameters
-from dfproxy.api.control import Control
-from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, Replicas, sent_on, turn
+from dfproxy.api.access import Answer, parameters
+from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, Replicas, sent_on
 from dfproxy.api.dryrun import MESSAGE, dry_run
 from dfproxy.api.reconfigure import SUPERSEDED, changed
-from dfproxy.api.request import Request, Verb
+from dfproxy.api.request import Request
+from dfproxy.api.verbs import DistributedVerb
 from dfproxy.dfp import answers
 from dfproxy.errors import Problem, Superseded
 
@@ -21,30 +21,12 @@ What the answer to a distributed call shows beside the name.
 """
 
 
-class Remove(Verb):
+class Remove(DistributedVerb):
     """
     200 also if there is no such service; `aclName` is accepted and ignored.
     """
 
-    def __init__(self, control: Control, queue: CallQueue, everywhere: CallQueue) -> None:
-        """
-        Args:
-            control: what the API calls.
-            queue: for calls that end here.
-            everywhere: for calls that are sent on.
-        """
-        super().__init__()
-        self._control = control
-        self._queue = queue
-        self._everywhere = everywhere
-
-    def render(self, request: Request) -> int:
-        """
-        The same for every method: the swarm listener may be told to use any.
-        """
-        return turn(request, self._queue, self._everywhere).render(request, self._remove)
-
-    async def _remove(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         given = parameters(request)
         name = given.value("serviceName")
         if not name:

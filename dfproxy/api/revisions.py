@@ -15,13 +15,12 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from dfproxy.api.access import Answer, CallQueue, parameters
-from dfproxy.api.control import Control
+from dfproxy.api.access import Answer, parameters
 from dfproxy.api.dryrun import MESSAGE, RefusedServices, dry_run
 from dfproxy.api.reconfigure import changed
-from dfproxy.api.request import Request, Verb
-from dfproxy.api.services import only
+from dfproxy.api.request import Request
 from dfproxy.api.slices import LongAnswer
+from dfproxy.api.verbs import WaitingVerb
 from dfproxy.control.revisions import Forgotten, Revisions, Step, holds_of
 from dfproxy.dfp import answers
 from dfproxy.dfp.differences import difference
@@ -89,26 +88,16 @@ def _when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class Undo(Verb):
+class Undo(WaitingVerb):
     """
     200 done, or there is nothing to do; 400 a revision that is not kept, or definitions that cannot be served any
     more; 405 other methods than POST.
     """
 
-    def __init__(self, control: Control, queue: CallQueue) -> None:
-        super().__init__()
-        self._control = control
-        self._queue = queue
+    methods = (b"POST",)  # reading must not change anything
+    otherwise = "undo changes what is in force: use POST, as in curl -X POST"
 
-    def render(self, request: Request) -> int:
-        """
-        POST only: reading must not change anything.
-        """
-        if request.method != b"POST":
-            return only(request, b"POST", "undo changes what is in force: use POST, as in curl -X POST")
-        return self._queue.render(request, self._undo)
-
-    async def _undo(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         control = self._control
         given = parameters(request)
         snapshot = control.publisher.snapshot

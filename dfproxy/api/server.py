@@ -16,11 +16,11 @@ import msgspec
 
 from dfproxy.api.access import Answer, BadCall, CallQueue, Parameters, parameters, write_answer
 from dfproxy.api.control import Control
-from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, Replicas, sent_on, turn
+from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, Replicas, sent_on
 from dfproxy.api.reconfigure import SUPERSEDED, changed
-from dfproxy.api.request import Request, Verb
-from dfproxy.api.services import only
+from dfproxy.api.request import Request
 from dfproxy.api.slices import Slices
+from dfproxy.api.verbs import DistributedVerb, only
 from dfproxy.control.servers import Servers, UnknownServer
 from dfproxy.dfp import answers
 from dfproxy.errors import Problem, Superseded
@@ -34,7 +34,7 @@ What `weight` is given to have the server's own one again.
 """
 
 
-class Server(Verb):
+class Server(DistributedVerb):
     """
     200 done or listed, 400 a wrong value, 404 no such service or server, 405 other methods than GET, POST and PUT.
 
@@ -49,19 +49,16 @@ class Server(Verb):
     def __init__(
         self, control: Control, queue: CallQueue, everywhere: CallQueue, long_answers: CallQueue, slices: Slices
     ) -> None:
-        super().__init__()
-        self._control = control
-        self._queue = queue
-        self._everywhere = everywhere
+        super().__init__(control, queue, everywhere)
         self._long_answers = long_answers
         self._slices = slices
 
-    def render(self, request: Request) -> int:
+    def render(self, request: Request) -> int | bytes:
         """
         A list waits with other long answers, a change with other changes.
         """
         if request.method not in (b"GET", b"HEAD", b"POST", b"PUT"):
-            return only(request, b"GET, POST, PUT", "list servers with GET, change one with POST or PUT")
+            return only(request, (b"GET", b"POST", b"PUT"), "list servers with GET, change one with POST or PUT")
         try:
             given = parameters(request)
             changes = _is_given(given, "state") or _is_given(given, "weight")
@@ -69,7 +66,7 @@ class Server(Verb):
             changes = True  # refused there
         if not changes:
             return self._long_answers.render(request, self._list)
-        return turn(request, self._queue, self._everywhere).render(request, self._change)
+        return super().render(request)
 
     # --- the list
 
@@ -97,7 +94,7 @@ class Server(Verb):
 
     # --- a change
 
-    async def _change(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         given = parameters(request)
         name, text, state = given.value("serviceName"), given.value("server"), given.value("state").strip().lower()
         weight = given.value("weight").strip()

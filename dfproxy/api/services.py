@@ -16,15 +16,14 @@ from typing import Any
 
 import msgspec
 from twisted.internet.task import deferLater
-from twisted.web.server import NOT_DONE_YET
 
-from dfproxy.api.access import Answer, BadCall, CallQueue, Parameters, body_of, parameters, write_answer
-from dfproxy.api.control import Control
-from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, sent_on, turn
+from dfproxy.api.access import Answer, BadCall, Parameters, body_of, parameters
+from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, sent_on
 from dfproxy.api.dryrun import MESSAGE, RefusedServices, dry_run, refused_of
 from dfproxy.api.reconfigure import SUPERSEDED, changed
-from dfproxy.api.request import Request, Verb
+from dfproxy.api.request import Request
 from dfproxy.api.slices import SLICE_S
+from dfproxy.api.verbs import DistributedVerb
 from dfproxy.control.origins import Claims
 from dfproxy.control.templatefiles import template_text
 from dfproxy.dfp import answers
@@ -64,26 +63,15 @@ class Batch:
     given: set[str] = field(default_factory=set)
 
 
-class Services(Verb):
+class Services(DistributedVerb):
     """
     200 all are in force, 400 some are wrong and none has changed, 405 other methods than POST and PUT.
     """
 
-    def __init__(self, control: Control, queue: CallQueue, everywhere: CallQueue) -> None:
-        super().__init__()
-        self._control = control
-        self._queue = queue
-        self._everywhere = everywhere
+    methods = (b"POST", b"PUT")  # reading must not change anything
+    otherwise = f"post a list of services, such as {EXAMPLE}"
 
-    def render(self, request: Request) -> int:
-        """
-        POST or PUT: reading must not change anything.
-        """
-        if request.method not in (b"POST", b"PUT"):
-            return only(request, b"POST, PUT", f"post a list of services, such as {EXAMPLE}")
-        return turn(request, self._queue, self._everywhere).render(request, self._replace)
-
-    async def _replace(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         control = self._control
         given = parameters(request)
         batch = await self._read(request, given)
@@ -190,15 +178,6 @@ class Services(Verb):
             batch.removed[reading.name] = None
         else:
             batch.services[reading.name] = reading.service
-
-
-def only(request: Request, methods: bytes, message: str) -> int:
-    """
-    Another method is wanted.
-    """
-    request.setHeader(b"Allow", methods)
-    write_answer(request, Answer(405, {"Status": "NOK", "Message": message}))
-    return NOT_DONE_YET
 
 
 def _entries(body: bytes) -> list[Any]:

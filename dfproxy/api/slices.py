@@ -16,9 +16,10 @@ from twisted.internet.task import CooperativeTask, Cooperator, SchedulerError, T
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from dfproxy.api.access import Answer, CallQueue
+from dfproxy.api.access import CallQueue
 from dfproxy.api.control import Control
-from dfproxy.api.request import Request, Verb
+from dfproxy.api.request import Request
+from dfproxy.api.verbs import WaitingVerb
 
 SLICE_S = 0.005
 """
@@ -190,9 +191,9 @@ class _Sending:
             self._stalled = None
 
 
-class LongAnswer(Verb):
+class LongAnswer(WaitingVerb):
     """
-    A verb whose answer may be long: it waits for its turn, and is sent in slices. Who extends it writes `_answer`.
+    A verb whose answer may be long: it is sent in slices.
 
     Args:
         control: the parts.
@@ -201,16 +202,5 @@ class LongAnswer(Verb):
     """
 
     def __init__(self, control: Control, queue: CallQueue, slices: Slices) -> None:
-        super().__init__()
-        self._control = control
-        self._queue = queue
+        super().__init__(control, queue)
         self._slices = slices
-
-    def render(self, request: Request) -> int:
-        """
-        The same for every method.
-        """
-        return self._queue.render(request, self._answer)
-
-    async def _answer(self, request: Request) -> Answer | None:
-        raise NotImplementedError  # each verb has its own

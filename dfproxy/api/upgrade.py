@@ -13,10 +13,9 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from dfproxy.api.access import Answer, CallQueue, parameters, refusal
-from dfproxy.api.control import Control
-from dfproxy.api.request import Request, Verb
-from dfproxy.api.services import only
+from dfproxy.api.access import Answer, parameters, refusal
+from dfproxy.api.request import Request
+from dfproxy.api.verbs import WaitingVerb
 from dfproxy.dfp import answers
 from dfproxy.errors import NotUpgraded
 
@@ -42,26 +41,16 @@ Fails with `NotUpgraded`.
 """
 
 
-class UpgradeVerb(Verb):
+class UpgradeVerb(WaitingVerb):
     """
     200 it starts, and takes over right after this answer; 400 a parameter; 405 other methods than POST; 409 not now, or
     not here; 500 it does not start, and the version that runs goes on.
     """
 
-    def __init__(self, control: Control, queue: CallQueue) -> None:
-        super().__init__()
-        self._control = control
-        self._queue = queue
+    methods = (b"POST",)  # reading must not change anything
+    otherwise = "upgrade replaces the program that runs: use POST, as in curl -X POST"
 
-    def render(self, request: Request) -> int:
-        """
-        POST only: reading must not change anything.
-        """
-        if request.method != b"POST":
-            return only(request, b"POST", "upgrade replaces the program that runs: use POST, as in curl -X POST")
-        return self._queue.render(request, self._upgrade)
-
-    async def _upgrade(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         control = self._control
         given = parameters(request)
         for name, value in (*given.query, *given.form):
