@@ -7,6 +7,7 @@ Source: HAProxy fetches `ssl_fc_sni`, `ssl_c_used`, `ssl_c_verify`, `ssl_c_s_dn`
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 VERSIONS = ("HTTP/1.0", "HTTP/1.1", "HTTP/2.0")
 """
@@ -14,8 +15,7 @@ Names of the versions of a request (`dfproxy.wire.h1.RequestHead`), as HAProxy's
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """
     How a request came, before its head was complete.
 

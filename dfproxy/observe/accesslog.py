@@ -20,18 +20,14 @@ from dfproxy.observe.logformat import (
     HTTP,
     TCP,
     Line,
-    active_ms,
-    answering_ms,
     captured,
     compile_format,
-    connecting_ms,
     connections,
     frontend_name,
     plain_text,
-    queued_ms,
-    reading_ms,
     request_line,
     server_name,
+    times_ms,
 )
 
 BLOCK_BYTES = 4096
@@ -149,7 +145,8 @@ class AccessLog:
             self._second = second
             self._date = self._stamp(second, self._style)
         date = self._date % int(wall % 1 * 1000)
-        shown = tuple(plain_text(value, 2 * len(value)) for value in getattr(exchange.request, "captured", ()))
+        fields = getattr(exchange.request, "captured", None)
+        shown = tuple([plain_text(value, 2 * len(value)) for value in fields]) if fields else ()
         # Whole connections are told in their own words.
         make = self._connection_line if getattr(exchange, "is_tunnel", False) else self._line
         line = make(Line(exchange, ending, now, wall, date, shown, self._surroundings, arrival))
@@ -204,11 +201,12 @@ def _json_line(line: Line) -> str:
 def _httplog_line(line: Line) -> str:
     exchange, request = line.exchange, line.exchange.request
     clients, there, at_server = connections(line)
+    reading, queued, connecting, answering, active = times_ms(line)
     fields = f"{captured(line)} " if line.captured else ""
     return (
         f"{request.client_host}:{getattr(request, 'client_port', 0)} [{line.date}] {frontend_name(line)} "
         f"{exchange.backend_name}/{server_name(line)} "
-        f"{reading_ms(line)}/{queued_ms(line)}/{connecting_ms(line)}/{answering_ms(line)}/{active_ms(line)} "
+        f"{reading}/{queued}/{connecting}/{answering}/{active} "
         f"{exchange.status} {exchange.bytes_out} - - {line.ending.flags}-- "
         f"{clients}/{clients}/{there}/{at_server}/{max(exchange.attempts - 1, 0)} 0/0 "
         f'{fields}"{request_line(line)}"'

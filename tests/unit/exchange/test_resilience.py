@@ -9,7 +9,7 @@ from typing import Any
 from dfproxy.frontend.answers import answer
 from dfproxy.model.resilience import Resilience
 from dfproxy.model.settings import Limits
-from dfproxy.observe.logformat import Line, queued_ms
+from dfproxy.observe.logformat import Line, times_ms
 from dfproxy.upstream.places import claim_alone, places_for
 from tests.dialogue import (
     FORWARDED,
@@ -201,7 +201,7 @@ class PlaceTests(DialogueCase):
             *answers,
         )
         told = [Line(exchange, ending, 0.0, 0.0, "then") for exchange, ending, _ in dialogue.logged]
-        self.assertEqual([queued_ms(line) // 100 for line in told], [0, 15])
+        self.assertEqual([times_ms(line)[1] // 100 for line in told], [0, 15])
         self.assertEqual([hasattr(exchange, "connect_s") for exchange, _, _ in dialogue.logged], [True, False])
 
     def test_too_long(self) -> None:
