@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.machine import OTHER_CPU, ROOT, Bench, find_program
@@ -57,11 +58,18 @@ class Run:
         return self.cpu_s / max(self.requests, 1) * 1e6
 
 
-def wrk_command(proxy: Proxy, target: str, connections: int, seconds: int, host: str = "bench") -> list[str]:
+def wrk_command(
+    proxy: Proxy, target: str, connections: int, seconds: int, host: str = "bench", fields: Sequence[str] = ()
+) -> list[str]:
     """
     The wrk command of a run; it takes whole seconds only.
+
+    Args:
+        fields: further ones of each request, such as `Accept: */*`.
     """
     options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-H", f"Host: {host}"]
+    for field in fields:
+        options += ["-H", field]
     return [find_program("wrk"), *options, f"{proxy.scheme}://127.0.0.1:{proxy.port}{target}"]
 
 
@@ -91,17 +99,26 @@ def run_client(proxy: Proxy, command: list[str], seconds: int) -> tuple[str, flo
     return done.stdout, used
 
 
-def run_wrk(proxy: Proxy, target: str, connections: int, seconds: int, host: str = "bench", status: int = 200) -> Run:
+def run_wrk(
+    proxy: Proxy,
+    target: str,
+    connections: int,
+    seconds: int,
+    host: str = "bench",
+    status: int = 200,
+    fields: Sequence[str] = (),
+) -> Run:
     """
     Load a proxy and take its CPU time.
 
     Args:
         status: what every answer must be (200, or 503 for a request that no route matches).
+        fields: further ones of each request.
 
     Raises:
         LoadFailed: some answers had another status class, or connections failed.
     """
-    said, used = run_client(proxy, wrk_command(proxy, target, connections, seconds, host), seconds)
+    said, used = run_client(proxy, wrk_command(proxy, target, connections, seconds, host, fields), seconds)
     counted = re.search(r"(\d+) requests in ([\d.]+)(m?s|m)", said)
     if counted is None:
         raise LoadFailed(f"{proxy.name}: wrk: {said}")

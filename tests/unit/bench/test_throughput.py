@@ -41,6 +41,7 @@ class ThroughputTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.order: list[str] = []
+        self.fields: list[int] = []
         self.checked: list[tuple[str, str]] = []
         nothing: Any = Nothing()
         for name in ("HAProxy", "nginx", "stock", "Envoy", "Caddy"):
@@ -49,9 +50,10 @@ class ThroughputTests(SynchronousTestCase):
         self.patch(throughput, "start_dfproxy", lambda *_, options: Proxy("dfproxy", 2, nothing, nothing))
         self.patch(throughput, "check_answer", lambda proxy, target: self.checked.append((proxy.name, target)))
         self.patch(throughput, "run_wrk", self.run_wrk)
-        self.patch(throughput, "wrk_command", lambda *_: ["wrk"])
+        self.patch(throughput, "wrk_command", lambda *_, fields=(): ["wrk", *fields])
 
-    def run_wrk(self, proxy: Proxy, target: str, connections: int, seconds: int) -> Run:
+    def run_wrk(self, proxy: Proxy, target: str, connections: int, seconds: int, fields: tuple[str, ...] = ()) -> Run:
+        self.fields.append(len(fields))
         self.order.append(proxy.name)
         return Run(RATES[proxy.name], 1.0, seconds)
 
@@ -65,7 +67,7 @@ class ThroughputTests(SynchronousTestCase):
         Small requests against all of them, big ones against those that a goal or a habit names.
         """
         found = self.measure()
-        self.assertEqual(len(found), 14)
+        self.assertEqual(len(found), 17)
         small = found["small GET, 256 connections, vs Envoy"]
         self.assertEqual((small.value, small.judged()), (2.0, "floor"))
         self.assertEqual(found["small GET, 32 connections, vs Caddy"].judged(), "goal")
@@ -83,6 +85,7 @@ class ThroughputTests(SynchronousTestCase):
         turn = ["HAProxy", "nginx", "stock", "Envoy", "Caddy", "dfproxy"]
         self.assertEqual(self.order[:24], turn * 4)  # two works: one round to warm, one that counts
         self.assertEqual(self.checked[:6], [(name, "/demo/hello") for name in turn])
+        self.assertEqual(self.fields[:32], [0] * 24 + [10] * 8)  # those of a browser for all four
 
     def test_no_wheels(self) -> None:
         """
@@ -95,6 +98,6 @@ class ThroughputTests(SynchronousTestCase):
         self.patch(throughput, "start_envoy", missing)
         found = self.measure()
         without = [what for what, result in found.items() if result.value is None]
-        self.assertEqual(len(found), 14)
+        self.assertEqual(len(found), 17)
         self.assertEqual(len(without), 3)
         self.assertEqual({what.rpartition(" ")[2] for what in without}, {"Envoy"})
