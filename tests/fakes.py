@@ -12,6 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from dfproxy.control.publishing import Publishing
 from dfproxy.errors import InvalidBalance, InvalidRoute
 from dfproxy.interfaces import IDataPlane, INames, IPublisher
 from dfproxy.model.certificate import Certificate
@@ -21,7 +22,7 @@ from dfproxy.model.snapshot import Hold, Membership, Revision, ServerAddress, Sn
 
 
 @implementer(IPublisher)
-class FakePublisher:
+class FakePublisher(Publishing):
     """
     Puts in force what it is given, at once or when told.
 
@@ -38,14 +39,6 @@ class FakePublisher:
         self.hold = False
         self.held: list[Callable[[], None]] = []
         self.failure: Exception | None = None
-
-    def publish(
-        self, services: tuple[Service, ...], certificates: tuple[Certificate, ...] = (), cause: str = ""
-    ) -> Deferred[Revision]:
-        return self.change(services, (), certificates, cause=cause)
-
-    def withdraw(self, names: tuple[str, ...], origin: str = "dfp", cause: str = "") -> Deferred[Revision]:
-        return self.change((), names, origin=origin, cause=cause)
 
     def change(
         self,

@@ -24,6 +24,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from dfproxy.control.publishing import Publishing
 from dfproxy.dfp.reading import DIGEST, Reading
 from dfproxy.errors import InvalidCertificate, InvalidService, Problem, Refused
 from dfproxy.interfaces import IPublisher
@@ -256,7 +257,7 @@ class Certificates:
 
 
 @implementer(IPublisher)
-class CertifyingPublisher:
+class CertifyingPublisher(Publishing):
     """
     The door for services that may bring a certificate (`serviceCert`), whoever publishes them.
 
@@ -276,20 +277,6 @@ class CertifyingPublisher:
         """
         snapshot: Snapshot = self._publisher.snapshot
         return snapshot
-
-    def publish(
-        self, services: tuple[Service, ...], certificates: tuple[Certificate, ...] = (), cause: str = ""
-    ) -> Deferred[Revision]:
-        """
-        See `IPublisher`.
-        """
-        return self.change(services, (), certificates, cause=cause)
-
-    def withdraw(self, names: tuple[str, ...], origin: str = "dfp", cause: str = "") -> Deferred[Revision]:
-        """
-        See `IPublisher`.
-        """
-        return self.change((), names, origin=origin, cause=cause)
 
     def change(
         self,

@@ -7,17 +7,19 @@ A swarm listener's full answer that was asked for before a call must not undo th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from dfproxy.control.publishing import Publishing
 from dfproxy.interfaces import IPublisher
-from dfproxy.model.snapshot import Revision, Snapshot
+from dfproxy.model.certificate import Certificate
+from dfproxy.model.service import Service
+from dfproxy.model.snapshot import Hold, Revision, Snapshot
 
 
 @implementer(IPublisher)
-class NotedPublisher:
+class NotedPublisher(Publishing):
     """
     The door that calls of the API use: listeners are told what is called about.
 
@@ -38,28 +40,14 @@ class NotedPublisher:
         snapshot: Snapshot = self._publisher.snapshot
         return snapshot
 
-    def publish(
-        self, services: tuple[Any, ...], certificates: tuple[Any, ...] = (), cause: str = ""
-    ) -> Deferred[Revision]:
-        """
-        See `IPublisher`.
-        """
-        return self.change(services, (), certificates, cause=cause)
-
-    def withdraw(self, names: tuple[str, ...], origin: str = "dfp", cause: str = "") -> Deferred[Revision]:
-        """
-        See `IPublisher`.
-        """
-        return self.change((), names, origin=origin, cause=cause)
-
     def change(
         self,
-        services: tuple[Any, ...],
+        services: tuple[Service, ...],
         removed: tuple[str, ...] = (),
-        certificates: tuple[Any, ...] = (),
+        certificates: tuple[Certificate, ...] = (),
         origin: str = "dfp",
         cause: str = "",
-        holds: tuple[Any, ...] | None = None,
+        holds: tuple[Hold, ...] | None = None,
     ) -> Deferred[Revision]:
         """
         See `IPublisher`.

@@ -27,6 +27,7 @@ from zope.interface import implementer
 from dfproxy.control.callers import Caller, named
 from dfproxy.control.digests import DIGEST_BITS, digest, digits
 from dfproxy.control.origins import Claims
+from dfproxy.control.publishing import Publishing
 from dfproxy.dfp.kept import differs_by_hash
 from dfproxy.errors import JournalError, NotReady, Overloaded, Refused, Superseded
 from dfproxy.interfaces import IDataPlane, INames, IPublisher
@@ -64,7 +65,7 @@ Told = Callable[[Snapshot, Change, list[tuple[str, str]]], None]
 
 
 @implementer(IPublisher)
-class Publisher:
+class Publisher(Publishing):
     """
     The one door.
 
@@ -108,20 +109,6 @@ class Publisher:
         self._asking: set[Caller] = set()
         self._waiting: list[Caller] = []
         self._busy = False
-
-    def publish(
-        self, services: tuple[Service, ...], certificates: tuple[Certificate, ...] = (), cause: str = ""
-    ) -> Deferred[Revision]:
-        """
-        See `IPublisher`.
-        """
-        return self.change(services, (), certificates, cause=cause)
-
-    def withdraw(self, names: tuple[str, ...], origin: str = "dfp", cause: str = "") -> Deferred[Revision]:
-        """
-        See `IPublisher`.
-        """
-        return self.change((), names, origin=origin, cause=cause)
 
     def change(
         self,
