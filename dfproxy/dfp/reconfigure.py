@@ -22,6 +22,7 @@ from dfproxy.dfp.criteria import headers, words
 from dfproxy.dfp.domains import MATCH_ALL, host_form, host_patterns
 from dfproxy.dfp.endpoints import MAX_WEIGHT, endpoint, is_host
 from dfproxy.dfp.given import Given, Value, flag, integer, is_flag, items
+from dfproxy.dfp.hints import impossible_paths, slips
 from dfproxy.dfp.parameters import BY_NAME, LIST_ITEMS, Parameter, example_of
 from dfproxy.dfp.pathtype import path_criterion, path_patterns
 from dfproxy.dfp.rawtext import RawText, read_raw
@@ -107,7 +108,9 @@ def read(
     Raises:
         InvalidService: with every problem. `nothing_to_route` if there is only neither path nor domain (409).
     """
-    return _Reader(Given(query, form), settings, parse_balance, check_condition, read_template).read()
+    reading = _Reader(Given(query, form), settings, parse_balance, check_condition, read_template).read()
+    unknown = slips(name for name, _ in (*query, *form))
+    return replace(reading, notes=(*reading.notes, *unknown)) if unknown else reading
 
 
 class _Reader:
@@ -310,7 +313,7 @@ class _Reader:
             else:
                 continue
             found.append(f"{value.spelled}: {_echo(row, value)!r} {reason} (for example {example_of(value.spelled)})")
-        return tuple(found)
+        return (*found, *impossible_paths(self.templated.destinations))
 
     def raw_text(self) -> RawText:
         """

@@ -520,6 +520,20 @@ QUERIES = st.lists(
 )
 
 
+class HintTests(SynchronousTestCase):
+    def test_told(self) -> None:
+        """
+        What a call most likely does not mean is told with it, and changes nothing of it.
+        """
+        query = [("serviceName", "s"), ("servicePath", "demo"), ("port", "80"), ("alertIf", "x")]
+        plain, slip = read(query, (), SETTINGS, balance), read([*query, ("httpOnly", "true")], (), SETTINGS, balance)
+        [path] = plain.notes
+        self.assertIn("'demo'", path)
+        self.assertEqual(slip.notes[0], path)
+        self.assertIn("is httpsOnly meant?", slip.notes[1])
+        self.assertEqual(replace(slip, notes=()), replace(plain, notes=()))
+
+
 class AnyInputTests(SynchronousTestCase):
     @settings(max_examples=120, deadline=None)
     @given(QUERIES, QUERIES, st.booleans(), st.sampled_from([",", "", ";", " "]))
@@ -544,7 +558,10 @@ class AnyInputTests(SynchronousTestCase):
             return
         repr(found.shown).encode()
         if found.service is not None:
-            self.assertEqual(read(found.service.parameters, (), chosen, balance), replace(found, certificate=None))
+            again = read(found.service.parameters, (), chosen, balance)
+            # What is told of names that are none of ours is not told again.
+            self.assertEqual(replace(again, notes=()), replace(found, certificate=None, notes=()))
+            self.assertLessEqual(set(again.notes), set(found.notes))
             self.assertTrue(found.service.destinations)
             for destination in found.service.destinations:
                 self.assertTrue(destination.match.paths and 1 <= destination.port <= 65535)
