@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from random import Random
 from ssl import SSLContext
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
@@ -54,7 +54,7 @@ from dfproxy.tls.servers import ServerSide, ServerSides
 from dfproxy.tls.store import CertificateStore, Staged
 from dfproxy.upstream.live import LiveBackend, LiveServer, RouteSteps
 from dfproxy.upstream.outliers import Judged
-from dfproxy.upstream.places import Places, claim_alone, places_for
+from dfproxy.upstream.places import Limited, claim_alone, places_for
 from dfproxy.upstream.plain import PlainAttempt, PlainTrial
 
 log = Logger()
@@ -311,7 +311,7 @@ class LocalDataPlane:
         if backend is not None:
             backend.outliers.hint(host, port, pause_s)
 
-    def _claim(self, server: LiveServer, in_flight: int) -> int:
+    def _claim(self, server: Limited, in_flight: int) -> int:
         return claim_alone(server, in_flight) if self._cells is None else self._cells.claim(server.cell, in_flight)
 
     def _ask(self, backend: LiveBackend) -> None:
@@ -345,8 +345,7 @@ class LocalDataPlane:
         for backend, service, destination, balancer, steps, tls in prepared.definitions:
             backend.define(service, destination, steps, tls)
             clock, general_s = self._traffic.clock, self._traffic.limits.queue_timeout_s
-            former = cast("Places | None", backend.places)
-            backend.places = places_for(destination.resilience, former, clock, self._claim, general_s)
+            backend.places = places_for(destination.resilience, backend.places, clock, self._claim, general_s)
             if balancer is not None:
                 backend.use(balancer)
         cells = {(name, index): cell for name, index, cell in change.cells}

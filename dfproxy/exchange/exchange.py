@@ -43,7 +43,8 @@ from dfproxy.model.ending import (
 )
 from dfproxy.model.resilience import CUT_RESPONSE
 from dfproxy.upstream.http1 import ServerConnection, State
-from dfproxy.upstream.live import LiveBackend, LiveServer, Places
+from dfproxy.upstream.live import LiveBackend, LiveServer
+from dfproxy.upstream.places import Places
 from dfproxy.upstream.pool import take_announced, take_for_once
 from dfproxy.wire.framing import CHUNKED, chunk
 from dfproxy.wire.h1 import RequestHead, ResponseHead, trailer_fields

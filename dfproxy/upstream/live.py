@@ -10,7 +10,7 @@ Longer than other modules, but one thing: a backend and its servers, each of whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from typing import Any, Protocol, cast
 
 from twisted.internet.interfaces import IReactorTime
@@ -29,6 +29,7 @@ from dfproxy.model.service import Destination, Service
 from dfproxy.model.snapshot import Membership
 from dfproxy.observe.metrics import Tally
 from dfproxy.upstream.outliers import Outliers
+from dfproxy.upstream.places import Places
 from dfproxy.upstream.private import Private
 from dfproxy.upstream.standing import Standing
 
@@ -191,32 +192,6 @@ class Waiter(Protocol):
     def wake(self) -> None:
         """
         There is news: try again.
-        """
-
-
-class Places(Protocol):
-    """
-    Limits what each server gets at once (`dfproxy.upstream.places`).
-    """
-
-    def find(self, queued: Any, picked: LiveServer, usable: Iterable[LiveServer], /) -> LiveServer | None:
-        """
-        Claim a place.
-        """
-
-    def wait(self, queued: Any, /) -> bool:
-        """
-        Wait for one.
-        """
-
-    def leave(self, queued: Any, /) -> None:
-        """
-        Wait no more.
-        """
-
-    def released(self, server: LiveServer, /) -> None:
-        """
-        A place has come free.
         """
 
 

@@ -13,25 +13,42 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from dfproxy.model.resilience import Resilience
-from dfproxy.upstream.live import LiveServer
 
 LOOK_S = 0.02
 """
 How often it is looked whether another worker has let go of a place, in seconds.
 """
 
-Claim = Callable[[LiveServer, int], int]
+
+class Limited(Protocol):
+    """
+    A server as far as it matters here (`dfproxy.upstream.live.LiveServer`).
+
+    Attributes:
+        cell: where it is counted for all workers.
+        in_flight: requests under way at it here.
+        elsewhere: those under way from other workers, as last heard.
+    """
+
+    cell: int
+    in_flight: int
+    elsewhere: int
+
+
+Server = TypeVar("Server", bound=Limited)
+
+Claim = Callable[[Limited, int], int]
 """
 Shows the others that so many requests are under way here at a server; returns how many are elsewhere.
 """
 
 
-def claim_alone(server: LiveServer, count: int) -> int:
+def claim_alone(server: Limited, count: int) -> int:
     """
     The `Claim` of a process that shares servers with nobody.
     """
@@ -87,7 +104,7 @@ class Places:
         self.limit = limit
         self.waiting: deque[tuple[float, Queued]] = deque()
 
-    def find(self, queued: Queued, picked: LiveServer, usable: Iterable[LiveServer]) -> LiveServer | None:
+    def find(self, queued: Queued, picked: Server, usable: Iterable[Server]) -> Server | None:
         """
         Claim a place: at the server that was picked, else at the one with the fewest requests.
 
@@ -107,7 +124,7 @@ class Places:
                 return server
         return None
 
-    def _take(self, server: LiveServer) -> bool:
+    def _take(self, server: Limited) -> bool:
         here = server.in_flight + 1
         if here <= self.each and here + self._claim(server, here) <= self.each:
             return True
@@ -136,7 +153,7 @@ class Places:
         """
         self.waiting = deque(entry for entry in self.waiting if entry[1] is not queued)
 
-    def released(self, server: LiveServer) -> None:
+    def released(self, server: Limited) -> None:
         """
         A place has come free here.
         """
