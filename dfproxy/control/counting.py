@@ -80,12 +80,13 @@ class Counting:
         self._watched = set()
         for server in looked:
             ejected = int((server.unreachable or server.suspended) and server.present)
-            tally = server.backend.tally
+            backend, tally = server.backend, server.backend.tally
             if server.ejected != ejected:
                 server.ejected = ejected
                 traffic.touch(server)
-            if tally.waiting != len(server.backend.waiting):
-                tally.waiting = len(server.backend.waiting)
+            waiting = len(backend.waiting) + (0 if backend.places is None else len(backend.places.waiting))
+            if tally.waiting != waiting:
+                tally.waiting = waiting
                 traffic.touch(tally)
             if ejected or tally.waiting:
                 self._watched.add(server)

@@ -303,6 +303,7 @@ class Exchange:
         self._queued = server is None and places.wait(self)
         if self._queued:
             self._since = self.traffic.monotonic()
+            self.traffic.touch(picked)  # who waits is counted with it
         if server is None and not self._queued:
             self._fail(QUEUE_FULL)
         return server

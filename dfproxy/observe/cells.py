@@ -287,13 +287,8 @@ class CellDirectory:
         still, self._rated = self._rated, set()
         for first in range(FRONTEND + 1, self._next, TRAFFIC_CELLS):
             end = min(first + TRAFFIC_CELLS, self._next)
-            blocks = [
-                self._words[
-                    (block * self.cells + first) * WORDS + REQUESTS : (block * self.cells + end) * WORDS : WORDS
-                ]
-                for block in (0, *self._live)
-            ]
-            counted = [sum(column) for column in zip(*(block.tolist() for block in blocks), strict=True)]
+            blocks = self._columns(REQUESTS, first, end)
+            counted = [sum(column) for column in zip(*blocks, strict=True)]
             former = self._requests.get(first, [])
             self._requests[first] = counted
             former += [0] * (len(counted) - len(former))
@@ -303,11 +298,26 @@ class CellDirectory:
                     if now != then:
                         moved.append(at)
                         self._sample(at, max(now - then, 0) / past_s)
+            for place in (GAUGE, _WAITING):
+                # What is under way counts as a request when it ends, and would not be seen before.
+                for block in self._columns(place, first, end):
+                    if any(block):
+                        still.update(at for at, count in enumerate(block, first) if count)
             for at in [at for at in still if first <= at < end]:
                 still.discard(at)
                 if at not in self._rated:
                     self._sample(at, 0.0)
             yield {key[:2] for key in map(self._keys.get, moved) if key is not None}
+
+    def _columns(self, place: int, first: int, end: int) -> list[list[int]]:
+        """
+        One word of a stretch of cells, for each block in use.
+        """
+        words, cells = self._words, self.cells
+        return [
+            words[(block * cells + first) * WORDS + place : (block * cells + end) * WORDS : WORDS].tolist()
+            for block in (0, *self._live)
+        ]
 
     def _sample(self, cell: int, rate: float) -> None:
         """

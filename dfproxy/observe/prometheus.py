@@ -222,9 +222,9 @@ _OWN = (
 
 
 _CHECKED = (
-    ("haproxy_server_check_failures_total", "Checks that failed while the server was up.", "chkfail"),
-    ("haproxy_server_downtime_seconds_total", "Seconds that the server was down.", "downtime"),
-    ("haproxy_server_check_duration_milliseconds", "How long its last check took.", "check_duration"),
+    ("haproxy_server_check_failures_total", "counter", "Checks that failed while the server was up.", "chkfail"),
+    ("haproxy_server_downtime_seconds_total", "counter", "Seconds that the server was down.", "downtime"),
+    ("haproxy_server_check_duration_milliseconds", "gauge", "How long its last check took.", "check_duration"),
 )
 """
 Metrics of servers that are checked.
@@ -322,9 +322,18 @@ def exposition(totals: Iterable[Totals], condition: Condition) -> Iterator[str]:
         "Share relative to the other servers.",
         (f"{{{labels}}} {total.weight}" for labels, total in servers if total.weight is not None),
     )
-    for name, text, column in _CHECKED:
+    yield from _flags(
+        "dfproxy_server_state",
+        "Always 1; servers that get no new requests, and why: DOWN, or DRAIN or MAINT by order.",
+        (
+            f'{{{labels},state="{total.state.split()[0]}"}} 1'
+            for labels, total in servers
+            if total.state and total.up is False
+        ),
+    )
+    for name, kind, text, column in _CHECKED:
         samples = (f"{{{labels}}} {total.checked[column]}" for labels, total in servers if column in total.checked)
-        yield from _flags(name, text, samples)
+        yield from _flags(name, text, samples, kind)
     for family in _OWN:
         yield from _family(family, own_labels)
     # Let go of piece by piece: at once, twenty thousand of them hold everything up for ten milliseconds.
@@ -368,12 +377,12 @@ def _family(family: _Family, labelled: list[tuple[str, Totals]]) -> Iterator[str
     yield "".join(lines)
 
 
-def _flags(name: str, text: str, samples: Iterable[str]) -> Iterator[str]:
+def _flags(name: str, text: str, samples: Iterable[str], kind: str = "gauge") -> Iterator[str]:
     """
-    A gauge whose samples are written already.
+    A gauge (or what `kind` says) whose samples are written already.
     """
     lines: list[str] = []
-    head = f"# HELP {name} {text}\n# TYPE {name} gauge\n"
+    head = f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
     for sample in samples:
         lines.append(f"{head}{name}{sample}\n")
         head = ""

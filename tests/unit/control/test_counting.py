@@ -20,6 +20,7 @@ from dfproxy.model.snapshot import Membership, ServerAddress
 from dfproxy.observe.cells import CellDirectory, Cells, size
 from dfproxy.observe.metrics import FIELDS
 from dfproxy.upstream.live import LiveBackend
+from dfproxy.upstream.places import Places
 
 CELLS = 16
 WAITING = FIELDS.index("waiting")
@@ -81,6 +82,21 @@ class CountingTests(SynchronousTestCase):
         self.flush()
         self.assertEqual(self.other.of(self.backend.tally)[WAITING], 1)
         self.backend.waiting.clear()
+        self.counting.flush()
+        self.assertEqual(self.other.of(self.backend.tally)[WAITING], 0)
+
+    def test_queue(self) -> None:
+        """
+        So are those that wait for a place at one, where each server gets so many at once.
+        """
+        clock = self.traffic.clock
+        places = Places(clock, lambda server, here: 0, 1, 30.0, 10)
+        self.backend.places = places
+        waiter: Any = object()
+        places.wait(waiter)
+        self.flush()
+        self.assertEqual(self.other.of(self.backend.tally)[WAITING], 1)
+        places.leave(waiter)
         self.counting.flush()
         self.assertEqual(self.other.of(self.backend.tally)[WAITING], 0)
 

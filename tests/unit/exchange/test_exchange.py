@@ -133,7 +133,7 @@ class AttemptTests(DialogueCase):
             client.gets_nothing(),
             waits(0.2),
             connections(A, A, A),
-            client.gets_answer(503),
+            client.finds_nobody(),
             ended("connect_failed"),
         )
         self.assertEqual(dialogue.names, ["web"])
@@ -162,7 +162,7 @@ class AttemptTests(DialogueCase):
             waits(16.8),
             client.gets_nothing(),
             waits(0.9),
-            client.gets_answer(503),
+            client.finds_nobody(),
             ended("connect_timeout"),
         )
 
@@ -177,7 +177,7 @@ class AttemptTests(DialogueCase):
             client.sends(*GET),
             waits(5),
             connections(*hosts[:4]),
-            client.gets_answer(503),
+            client.finds_nobody(),
             ended("connect_failed"),
         )
 
@@ -203,7 +203,7 @@ class AttemptTests(DialogueCase):
         That a server is found dead is no reason to try it at once: each request still has its two pauses.
         """
         three = [step for _ in range(3) for step in (client.sends(*GET), dials())]
-        refused = [Party("client", number).gets_answer(503) for number in range(3)]
+        refused = [Party("client", number).finds_nobody() for number in range(3)]
         self.talk(
             server_is("refuse"),
             *three,
@@ -230,11 +230,11 @@ class AttemptTests(DialogueCase):
             client.sends(*GET),
             dials(),
             client.sends(*GET),
-            client.gets_answer(503),
+            client.finds_nobody(),
             Party("client", 0).gets_nothing(),
             waits(2.2),
-            Party("client", 0).gets_answer(503),
-            Party("client", 1).gets_answer(503),
+            Party("client", 0).finds_nobody(),
+            Party("client", 1).finds_nobody(),
             limits=Limits(waiting_exchanges=2),
         )
 

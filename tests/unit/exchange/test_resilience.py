@@ -223,6 +223,20 @@ class PlaceTests(DialogueCase):
             Party("client", 0).gets(*OK, body="hi"),
         )
 
+    def test_counted(self) -> None:
+        """
+        That somebody waits is counted at once, although nothing changes at the server.
+        """
+        dialogue = self.dialogue()
+        dialogue.run(*asks, dials())
+        for tally in dialogue.traffic.dirty:
+            tally.dirty = False
+        dialogue.traffic.dirty.clear()
+        dialogue.run(client.sends(*GET), server.gets_nothing())
+        self.assertIn(dialogue.backend.servers[0], dialogue.traffic.dirty)  # type: ignore[union-attr]  # it has one
+        dialogue.run(server.sends(*OK, body="hi"), Party("client", 0).gets(*OK, body="hi"))
+        dialogue.run(server.gets(*GET, FORWARDED), *answers)
+
     def test_leaves(self) -> None:
         """
         A client that goes while it waits is asked no more.

@@ -235,6 +235,29 @@ class TrafficTests(CellsCase):
         two.write(own, values(1))
         self.assertEqual(self.look(), {("a", 0)})
 
+    def test_long_ones(self) -> None:
+        """
+        What is under way or waits is seen at its most, although it is counted as a request when it ends.
+        """
+        cell = self.directory.allot(("a", 0))
+        one, two = self.worker(), self.worker()
+        at = {name: FIELDS.index(name) for name in ("in_flight", "waiting", "peak", "waiting_peak")}
+
+        def now(in_flight: int, waiting: int) -> tuple[int, ...]:
+            return tuple({"in_flight": in_flight, "waiting": waiting}.get(name, 0) for name in FIELDS)
+
+        self.look()
+        for first, second, wanted in (
+            ((2, 0), (0, 0), (2, 0)),
+            ((2, 3), (1, 1), (3, 4)),
+            ((0, 0), (0, 0), (3, 4)),
+        ):
+            one.write(cell, now(*first))
+            two.write(cell, now(*second))
+            self.assertEqual(self.look(), set())
+            totals = self.directory.totals(cell)
+            self.assertEqual((totals[at["peak"]], totals[at["waiting_peak"]]), wanted)
+
     def test_requests_of_the_frontend(self) -> None:
         """
         Requests of all workers in a second, beside connections, and the most of them.

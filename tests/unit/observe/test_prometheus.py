@@ -92,6 +92,33 @@ class ExpositionTests(SynchronousTestCase):
         self.assertEqual(found["haproxy_server_up", (("backend", "b"), ("server", "s_0"))], 1)
         self.assertEqual(found["haproxy_server_weight", (("backend", "b"), ("server", "s_0"))], 7)
 
+    def test_servers_out(self) -> None:
+        """
+        Servers that get nothing new are told with the reason, those that do are not; what checks count only grows.
+        """
+        checked = {"chkfail": "3", "downtime": "60", "check_duration": "2"}
+        servers = (
+            ("s_0", True, "UP"),
+            ("s_1", True, "UP 2/3"),
+            ("s_2", False, "DRAIN"),
+            ("s_3", False, "MAINT"),
+            ("s_4", False, "DOWN 1/2"),
+        )
+        totals = [
+            Totals("server", "b", "s", name, values(), up, 1, state=state, checked=checked)
+            for name, up, state in servers
+        ]
+        out = {
+            dict(labels)["server"]: dict(labels)["state"]
+            for name, labels in parsed(totals)
+            if name == "dfproxy_server_state"
+        }
+        self.assertEqual(out, {"s_2": "DRAIN", "s_3": "MAINT", "s_4": "DOWN"})
+        text = "".join(exposition(totals, NOTHING))
+        self.assertIn("# TYPE haproxy_server_check_failures_total counter\n", text)
+        self.assertIn("# TYPE haproxy_server_downtime_seconds_total counter\n", text)
+        self.assertIn("# TYPE haproxy_server_check_duration_milliseconds gauge\n", text)
+
     def test_unknown_state(self) -> None:
         """
         Of a server whose state is not known nothing is claimed.
