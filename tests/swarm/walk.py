@@ -215,7 +215,7 @@ class Walk:
         docker = self.docker
         hardened = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
         places = ("--tmpfs", "/cfg", "--tmpfs", "/var/lib/dfproxy")
-        docker("run", "--detach", "--name", "alone", *hardened, *places, "dfproxy", "--workers", "1")
+        docker("run", "--detach", "--name", "alone", *hardened, *places, "dfproxy", "--workers", "1", "--port", "8090")
 
         def health() -> str:
             states = docker("inspect", "--format", "{{.State.Health.Status}} {{.State.Status}}", "alone", show=False)
@@ -421,6 +421,14 @@ class Walk:
             *("--label", "com.df.servicePath=/demo", "--label", "com.df.port=8080", "go-demo:1"),
         )
         self.check("published by its labels on both nodes", True, f"{self.used(3, 30):.1f} s")
+        # The secret is readable for who is not root: it has the users of a service that asks for them.
+        query = "serviceName=private&outboundHostname=go-demo&servicePath=/private&port=8080&usersSecret=admin"
+        self.api("reconfigure", query, show=False)
+        status = ("--output", "/dev/null", "--write-out", "%{http_code}", f"http://{self.first.address}/private")
+        self.check("without a password", self.curl(*status) == "401", "401")
+        # go-demo has no such path: the answer is its own.
+        self.check("with the password of the secret", self.curl("--user", "admin:secret", *status) == "404", "404")
+        self.api("remove", "serviceName=private", show=False)
 
     def kill_proxy(self) -> None:
         """
