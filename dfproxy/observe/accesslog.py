@@ -124,6 +124,7 @@ class AccessLog:
         self._lines: list[bytes] = []
         self._second = -1
         self._date = ""
+        self._made = 0
         self.lost = 0
 
     def add(self, exchange: Finished, ending: Ending, now: float) -> None:
@@ -149,7 +150,8 @@ class AccessLog:
         shown = tuple([plain_text(value, 2 * len(value)) for value in fields]) if fields else ()
         # Whole connections are told in their own words.
         make = self._connection_line if getattr(exchange, "is_tunnel", False) else self._line
-        line = make(Line(exchange, ending, now, wall, date, shown, self._surroundings, arrival))
+        line = make(Line(exchange, ending, now, wall, date, shown, self._surroundings, arrival, self._made))
+        self._made += 1
         self._lines.append(f"{self._prefix}{line}".encode()[: BLOCK_BYTES - 1] + b"\n")
 
     def flush(self) -> None:

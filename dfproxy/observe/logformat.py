@@ -54,6 +54,7 @@ class Line:
         captured: values of captured header fields; empty where the request had none.
         surroundings: name of this machine, number of this process.
         arrival: how the request came; None: as a whole, as far as is known.
+        number: how many lines this process has made before.
     """
 
     exchange: Any
@@ -64,6 +65,7 @@ class Line:
     captured: tuple[str, ...] = ()
     surroundings: tuple[str, int] = ("", 0)
     arrival: Arrival | None = None
+    number: int = 0
 
 
 Field = Callable[[Line], str]
@@ -213,6 +215,14 @@ def _server(attribute: str) -> Field:
     return value
 
 
+def _tls(attribute: str, otherwise: str) -> Field:
+    def value(line: Line) -> str:
+        facts = getattr(line.exchange.request, "tls", None)
+        return (facts is not None and getattr(facts, attribute)) or otherwise
+
+    return value
+
+
 def _query(line: Line) -> str:
     _, mark, query = line.exchange.request.target.partition(b"?")
     return plain_text(mark + query)
@@ -230,6 +240,7 @@ def _always(text: str) -> Field:
 COMMON: dict[str, Field] = {
     "B": lambda line: str(line.exchange.bytes_out),
     "H": lambda line: line.surroundings[0],
+    "ID": _always("-"),
     "T": _time("%d/%b/%Y:%H:%M:%S +0000", False),
     "Tc": lambda line: str(times_ms(line)[2]),
     "Td": lambda line: str(max(total_ms(line) - max(until_answer_ms(line), 0), 0)),
@@ -249,9 +260,11 @@ COMMON: dict[str, Field] = {
     "fc": lambda line: str(connections(line)[0]),
     "fp": lambda line: str(getattr(line.exchange.request, "local_port", 0)),
     "ft": frontend_name,
+    "lc": lambda line: str(line.number),
     "ms": lambda line: f"{int(line.wall % 1 * 1000):03d}",
     "pid": lambda line: str(line.surroundings[1]),
     "rc": lambda line: str(max(line.exchange.attempts - 1, 0)),
+    "rt": lambda line: str(line.number),
     "s": server_name,
     "sc": lambda line: str(connections(line)[2]),
     "si": _server("host"),
@@ -289,11 +302,18 @@ HTTP: dict[str, Field] = {
     "hs": _always(""),
     "hsl": _always(""),
     "r": request_line,
+    "sslc": _tls("cipher", "-"),
+    "sslv": _tls("version", "-"),
     "tr": lambda line: line.date,
     "tsc": lambda line: f"{line.ending.flags}--",
 }
 """
 Variables of lines about requests.
+"""
+
+TEXTS = frozenset("CC CS H HM HP HQ HU HV ID b ci f ft hr hrl r s si sslc sslv".split())
+"""
+Variables that `%{+Q}` puts in quotes, as it does with expressions; numbers, dates and flags stay as they are.
 """
 
 EXPRESSIONS: dict[str, Field] = {
@@ -304,7 +324,7 @@ EXPRESSIONS: dict[str, Field] = {
     "path": lambda line: plain_text(line.exchange.request.target.partition(b"?")[0]),
     "req.hdr(host)": lambda line: plain_text(line.exchange.request.host),
     "ssl_fc": lambda line: "1" if getattr(line.exchange.request, "tls", None) is not None else "0",
-    "ssl_fc_sni": lambda line: getattr(getattr(line.exchange.request, "tls", None), "server_name", "") or "-",
+    "ssl_fc_sni": _tls("server_name", "-"),
 }
 """
 Expressions in `%[...]` that are known beside `capture.req.hdr(N)`.
@@ -352,6 +372,8 @@ def compile_format(text: str, known: Mapping[str, Field]) -> Field:
                 names = " ".join(f"%{each}" for each in sorted(known))
                 raise UnknownFormat(f"%{name} is not known; known are {names}")
             field = known[name]
+            if name not in TEXTS:
+                flags = {"quoted": False}
         if literal:
             pieces.append(_always(literal))
             literal = ""
@@ -394,7 +416,10 @@ def _expression(text: str, place: int, known: Mapping[str, Field]) -> tuple[Fiel
 
 
 def _quoted(field: Field) -> Field:
-    return lambda line: f'"{field(line)}"'
+    """
+    In quotes; what is nothing is empty there.
+    """
+    return lambda line: f'"{"" if (text := field(line)) == "-" else text}"'
 
 
 def _unescaped(text: str) -> str:

@@ -253,6 +253,13 @@ class ChosenTests(LogCase):
         )
         self.assertEqual(json.loads(self.said(AccessLines("json", http="%ST"), (connection, COMPLETE)))["status"], 200)
 
+    def test_numbered(self) -> None:
+        """
+        Lines have numbers, as HAProxy's request counter.
+        """
+        look = AccessLines("httplog", http="%rt %lc %ID")
+        self.assertEqual(self.said(look, (Done(), COMPLETE), (Done(), COMPLETE)), "0 0 -\n1 1 -\n")
+
     def test_captured(self) -> None:
         """
         Captured fields, in JSON and in braces; nothing that a client sends breaks the line.

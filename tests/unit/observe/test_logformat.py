@@ -127,8 +127,10 @@ class FormatTests(SynchronousTestCase):
         )
         self.assertEqual(self.said("%[ssl_fc] %[ssl_fc_sni] %ft"), "0 - services")
         secure = line()
-        secure.exchange.request.tls = TlsFacts("a.test")
+        secure.exchange.request.tls = TlsFacts("a.test", version="TLSv1.3", cipher="TLS_AES_256_GCM_SHA384")
         self.assertEqual(compile_format("%[ssl_fc] %[ssl_fc_sni] %ft", HTTP)(secure), "1 a.test services~")
+        said = compile_format("%sslv/%sslc", HTTP)
+        self.assertEqual((said(secure), said(line())), ("TLSv1.3/TLS_AES_256_GCM_SHA384", "-/-"))
 
     def test_written_as_in_haproxy(self) -> None:
         """
@@ -137,7 +139,16 @@ class FormatTests(SynchronousTestCase):
         self.assertEqual(self.said("%ci\\\\ %ST".replace("\\\\", "\\")), "192.0.2.1 200")
         self.assertEqual(self.said('"%ci %ST"'), "192.0.2.1 200")
         self.assertEqual(self.said('{\\"status\\":%ST} 100%%'), '{"status":200} 100%')
-        self.assertEqual(self.said("%{+Q}o %ST %{-Q}b"), ' "200" web-be8080_0')
+        self.assertEqual(self.said("%{+Q}o %b %{-Q}b"), ' "web-be8080_0" web-be8080_0')
+
+    def test_quotes(self) -> None:
+        """
+        Quotes are for texts and expressions, as in HAProxy: numbers of a JSON line stay numbers, and nothing is "".
+        """
+        self.assertEqual(
+            self.said("""'%{+Q}o{"status":%ST,"ms":%Ta,"path":%HP,"tls":%sslv,"from":%[src],"flags":"%tsc"}'"""),
+            '{"status":200,"ms":250,"path":"/x","tls":"","from":"192.0.2.1","flags":"----"}',
+        )
 
     def test_page(self) -> None:
         """
