@@ -33,18 +33,19 @@ Names of versions, as `Tls` has them.
 """
 
 
-def make_context(tls: Tls, protocols: tuple[str, ...]) -> ssl.SSLContext:
+def make_context(tls: Tls, protocols: tuple[str, ...], kind: type[ssl.SSLContext] = ssl.SSLContext) -> ssl.SSLContext:
     """
     A context without certificate.
 
     Args:
         tls: what the operator chose.
         protocols: offered by ALPN, the preferred one first.
+        kind: its class.
 
     Raises:
         InvalidSettings: OpenSSL does not take what was chosen.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = kind(ssl.PROTOCOL_TLS_SERVER)
     restrict(context, tls)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     if not tls.server_order:

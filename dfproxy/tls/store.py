@@ -22,7 +22,7 @@ from dfproxy.model.certificate import Certificate, Listed
 from dfproxy.model.settings import Tls
 from dfproxy.observe.clients import ClientCounts
 from dfproxy.tls.context import load, make_context
-from dfproxy.tls.handshakes import counted_by
+from dfproxy.tls.handshakes import Telling, counted_by
 from dfproxy.tls.sni import Names, chooser
 
 EVERYTHING = Listed(0)
@@ -169,7 +169,7 @@ class CertificateStore:
         self.tls = tls
         self.protocols = protocols
         self.names = Names(tls.strict_sni)
-        self.base = make_context(tls, protocols)
+        self.base = make_context(tls, protocols, Telling)
         self.base.sni_callback = chooser(self.names)
         if counts is not None:
             self.base.sslobject_class = counted_by(counts)

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.model.settings import Tls
 from dfproxy.observe.clients import COUNTED, ClientCounts
+from dfproxy.tls.handshakes import DROPPED_BYTES
 from dfproxy.tls.store import CertificateStore
 from tests.unit.tls.shaking import client_context, shake
 from tests.unit.tls.test_store import certificate, change
@@ -53,6 +54,26 @@ class CountTests(SynchronousTestCase):
         self.assertRaises(ssl.SSLError, session.do_handshake)
         del session
         self.assertEqual(self.counted(), {"tls_refused": 2})
+
+    def test_told(self) -> None:
+        """
+        A client that is refused is told why; what it still sends is dropped, up to a limit, and counted once.
+        """
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = self.store.base.wrap_bio(incoming, outgoing, True)
+        old = client_context(minimum_version=ssl.TLSVersion.TLSv1, maximum_version=ssl.TLSVersion.TLSv1_1)
+        old.set_ciphers("ALL:@SECLEVEL=0")
+        client = old.wrap_bio(outgoing, incoming, server_hostname="demo.test")
+        self.assertRaises(ssl.SSLWantReadError, client.do_handshake)
+        self.assertRaises(ssl.SSLWantReadError, session.do_handshake)
+        self.assertIn("ALERT_PROTOCOL_VERSION", str(self.assertRaises(ssl.SSLError, client.do_handshake).reason))
+        for _ in range(DROPPED_BYTES // 1024):
+            incoming.write(b"x" * 1024)
+            self.assertRaises(ssl.SSLWantReadError, session.do_handshake)
+            self.assertEqual(incoming.pending, 0)
+        incoming.write(b"x")
+        self.assertNotIsInstance(self.assertRaises(ssl.SSLError, session.do_handshake), ssl.SSLWantReadError)
+        self.assertEqual(self.counted(), {"tls_refused": 1})
 
     def test_left(self) -> None:
         """
