@@ -13,7 +13,7 @@ from dfproxy.dfp.haproxytext import Names, comment, word
 from dfproxy.model.listener import Listener
 from dfproxy.model.settings import Statistics
 
-STATUSES = (400, 403, 405, 408, 413, 429, 500, 502, 503, 504)
+STATUSES = (400, 401, 403, 405, 408, 413, 429, 500, 502, 503, 504)
 """
 Of the pages that we take those that HAProxy 2.6 takes as well.
 """
@@ -38,9 +38,7 @@ def page_lines(pages: Mapping[int, tuple[str, int]]) -> Iterator[str]:
     """
     for status, (path, size) in sorted(pages.items()):
         line = f"errorfile {status} {word(path)}"
-        if status == 401:  # contract 4.15: DFP has no file for it
-            yield f"# {comment(line)}: what asks for a password is always the built-in page"
-        elif status not in STATUSES:
+        if status not in STATUSES:
             yield f"# {comment(line)}: HAProxy has no page for this status"
         elif size > PAGE_BYTES:
             yield f"# {comment(line)}: too long for HAProxy, which takes {PAGE_BYTES} bytes"

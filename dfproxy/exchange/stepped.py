@@ -29,6 +29,11 @@ Answers of our own one within the other: a client that sends many requests at on
 answer to the last. Beyond it the reactor goes round first.
 """
 
+_NOT_OF_PAGES = frozenset({b"connection", b"content-length", b"www-authenticate"})
+"""
+Fields of a page that asks for a password which are not its own business, as HAProxy has it for `errorfile 401`.
+"""
+
 
 class Said:
     """
@@ -40,16 +45,26 @@ class Said:
         fields: field lines besides Content-Length.
         body: its body.
         ending: not None: a refusal, which closes the connection and has its page.
+        challenge: what asks for a password, a field line; empty: nothing does.
     """
 
-    __slots__ = ("body", "ending", "fields", "line", "status")
+    __slots__ = ("body", "challenge", "ending", "fields", "line", "status")
 
-    def __init__(self, status: int, line: bytes, fields: bytes, body: bytes, ending: Ending | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        line: bytes,
+        fields: bytes,
+        body: bytes,
+        ending: Ending | None = None,
+        challenge: bytes = b"",
+    ) -> None:
         self.status = status
         self.line = line
         self.fields = fields
         self.body = body
         self.ending = ending
+        self.challenge = challenge
 
     @classmethod
     def refusal(cls, ending: Ending) -> Said:
@@ -64,7 +79,19 @@ class Said:
         Ask for a password.
         """
         fields = challenge + b"Cache-Control: no-cache\r\nContent-Type: text/html\r\n"
-        return cls(401, b"HTTP/1.1 401 Unauthorized\r\n", fields, body)
+        return cls(401, b"HTTP/1.1 401 Unauthorized\r\n", fields, body, challenge=challenge)
+
+    def with_page(self, page: tuple[bytes, bytes]) -> Said:
+        """
+        The same challenge with the operator's own page. The connection goes on, as a client that asks again needs it.
+
+        Args:
+            page: head and body, as `dfproxy.frontend.errorpages` reads them.
+        """
+        head, body = page
+        line, *fields = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+        kept = [field for field in fields if field.partition(b":")[0].lower() not in _NOT_OF_PAGES]
+        return Said(self.status, line + b"\r\n", self.challenge + b"".join(field + b"\r\n" for field in kept), body)
 
     def head(self) -> ResponseHead:
         """
@@ -111,6 +138,9 @@ class Local(Exchange):
             self._finish(said.ending)
             downstream.refuse(said.ending)
             return
+        page = self.traffic.pages.get(said.status) if said.challenge else None
+        if page is not None:
+            said = said.with_page(page)
         pieces = (said.body,) if said.body and self.request.method != b"HEAD" else ()
         self.bytes_out = len(said.body) if pieces else 0
         self._finish(ANSWERED_LOCALLY)

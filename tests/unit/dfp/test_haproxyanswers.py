@@ -36,10 +36,10 @@ class PageTests(SynchronousTestCase):
         What HAProxy can use is named, what it cannot stands in a comment with the reason.
         """
         self.assertEqual(
-            list(page_lines({503: ("/a b/503.http", 10), 400: ("/x", PAGE_BYTES)})),
-            ["errorfile 400 /x", r"errorfile 503 /a\ b/503.http"],
+            list(page_lines({503: ("/a b/503.http", 10), 401: ("/y", 10), 400: ("/x", PAGE_BYTES)})),
+            ["errorfile 400 /x", "errorfile 401 /y", r"errorfile 503 /a\ b/503.http"],
         )
-        for status, size, reason in ((401, 1, "password"), (414, 1, "no page"), (502, PAGE_BYTES + 1, "too long")):
+        for status, size, reason in ((414, 1, "no page"), (502, PAGE_BYTES + 1, "too long")):
             (line,) = page_lines({status: ("/x\ny", size)})
             self.assertTrue(line.startswith(f"# errorfile {status} /x"), line)
             self.assertIn(reason, line)

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 
 from dfproxy.exchange.passwords import Verifier
 from dfproxy.exchange.stepped import Said
+from dfproxy.frontend.errorpages import parse_page
 from dfproxy.model.ending import DENIED
 from dfproxy.model.steps import Access, HeaderRule, Steps, User
 from tests.dialogue import FORWARDED, DialogueCase, Step, client, connections, ended, server
@@ -78,6 +79,32 @@ class PasswordTests(DialogueCase):
             server.gets(*GET, FORWARDED),
             *answers,
             ended("local", "local", "local", "complete"),
+        )
+
+    def test_own_page(self) -> None:
+        """
+        The operator's page for 401 takes the place of ours; what asks for the password is always of the service, and
+        the connection goes on.
+        """
+        raw = b'HTTP/1.0 401 Who?\nX-Own: y\nwww-authenticate: Basic realm="other"\nContent-Type: text/plain\n\nWho?'
+        page = parse_page(raw, 401)
+        own = (
+            "HTTP/1.1 401 Who?",
+            "Content-Length: 4",
+            'WWW-Authenticate: Basic realm="sRealm"',
+            "X-Own: y",
+            "Content-Type: text/plain",
+        )
+        self.talk(
+            route_has(PLAIN),
+            Step("there is a page", lambda dialogue: setattr(dialogue.traffic, "pages", {401: page})),
+            client.sends(*GET),
+            client.gets(*own, body="Who?"),
+            client.sends("HEAD /x HTTP/1.1", HOST),
+            client.gets(*own),
+            client.sends(*GET, basic("admin:secret")),
+            server.gets(*GET, FORWARDED),
+            *answers,
         )
 
     def test_same_fields_again(self) -> None:
