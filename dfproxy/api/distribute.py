@@ -261,14 +261,16 @@ def _message(body: bytes) -> str:
     return str(said)[:SHOWN_CHARS]
 
 
-def sent_on(count: int) -> str:
+def sent_on(count: int, here: object) -> str:
     """
     Told to a caller whose call all replicas have carried out.
 
     Args:
         count: how many, with this one.
+        here: what this one had to say.
     """
-    return f"distributed to all {count} replicas" if count > 1 else "distributed: this is the only replica"
+    text = f"distributed to all {count} replicas" if count > 1 else "distributed: this is the only replica"
+    return f"{here}; {text}" if here else text
 
 
 def turn(request: Request, here: CallQueue, everywhere: CallQueue) -> CallQueue:

@@ -133,7 +133,7 @@ class Reconfigure(DistributedVerb):
         failure = await replicas.send_on(others, call)
         if failure:
             return Answer(500, answers.refused(reading.name, failure, (), reading.shown))
-        return Answer(200, answer.body | {"Message": sent_on(1 + len(others))})
+        return Answer(200, answer.body | {"Message": sent_on(1 + len(others), answer.body.get("Message"))})
 
     async def _apply(self, reading: Reading) -> Answer:
         """

@@ -56,7 +56,7 @@ class Remove(DistributedVerb):
         failure = await replicas.send_on(others, call)
         if failure:
             return Answer(500, answers.refused(name, failure, ()) | SHOWN)
-        return Answer(200, answer.body | {"Message": sent_on(1 + len(others))} | SHOWN)
+        return Answer(200, answer.body | {"Message": sent_on(1 + len(others), answer.body.get("Message"))} | SHOWN)
 
     async def _withdraw(self, name: str) -> Answer:
         publisher, message = self._control.publisher, ""

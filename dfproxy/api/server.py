@@ -131,7 +131,7 @@ class Server(DistributedVerb):
         failure = await replicas.send_on(others, call)
         if failure:
             return Answer(500, {"Status": "NOK", "Message": failure})
-        return Answer(200, answer.body | {"Message": sent_on(1 + len(others))})
+        return Answer(200, answer.body | {"Message": sent_on(1 + len(others), answer.body.get("Message"))})
 
     async def _apply(self, name: str, text: str, state: str, weight: str) -> Answer:
         control = self._control

@@ -105,7 +105,7 @@ class Services(DistributedVerb):
             failure = await replicas.send_on(others, call)
             if failure:
                 return Answer(500, {"Status": "NOK", "Message": failure})
-            return Answer(200, answer.body | {"Message": sent_on(1 + len(others))})
+            return Answer(200, answer.body | {"Message": sent_on(1 + len(others), answer.body.get("Message"))})
 
         return await replicas.in_turns((*batch.services, *batch.removed), everywhere)
 
@@ -202,7 +202,8 @@ def _refused(wrong: dict[str, tuple[Problem, ...]]) -> Answer:
         for name, several in wrong.items()
         for problem in several
     ]
-    message = f"nothing has changed: {len(wrong)} services are wrong: {', '.join(list(wrong)[:20])}"
+    count = f"{len(wrong)} services are" if len(wrong) > 1 else "a service is"
+    message = f"nothing has changed: {count} wrong: {', '.join(list(wrong)[:20])}"
     return Answer(400, {"Status": "NOK", "Message": message, "Problems": problems})
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.api.distribute import LOOKUP_S, Replicas
+from dfproxy.api.reconfigure import SUPERSEDED
 from dfproxy.control.asking import Said, Unanswered
-from dfproxy.errors import NotReady, Refused
+from dfproxy.errors import NotReady, Refused, Superseded
 from tests.unit.api.replicas import REFUSED, Others, api_with
 
 DEMO = "reconfigure?serviceName=go-demo&servicePath=/demo&port=8080&distribute=true"
@@ -79,6 +80,15 @@ class DistributeTests(SynchronousTestCase):
             said = self.api.call("GET", path)
             self.assertEqual((said.status, said.json["Status"]), (200, "OK"))
             self.assertIn("distributed", said.json["Message"])
+
+    def test_what_this_one_has_to_say(self) -> None:
+        """
+        What became of the call here is told beside: it may be that nothing did.
+        """
+        self.api.publisher.failure = Superseded("go-demo")
+        for path, _ in VERBS:
+            message = self.api.call("GET", path).json["Message"]
+            self.assertEqual(message, f"{SUPERSEDED}; distributed to all 3 replicas")
 
     def test_nobody_knows(self) -> None:
         """
