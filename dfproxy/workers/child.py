@@ -85,6 +85,22 @@ class Ears(Protocol):
         """
 
 
+@dataclass(slots=True)
+class Owed:
+    """
+    An answer that is due.
+
+    Attributes:
+        what: what the worker was told to do, as it follows "has not".
+        since: when it was told, in the clock's seconds.
+        due: when it is late, likewise.
+    """
+
+    what: str
+    since: float
+    due: float
+
+
 @dataclass(eq=False)
 class Child(ProcessProtocol):
     """
@@ -124,7 +140,7 @@ class Child(ProcessProtocol):
     heard: float = 0.0
     _process: Any = None
     _channel: Channel | None = None
-    _due: dict[Deferred[Message], float] = field(default_factory=dict)
+    _due: dict[Deferred[Message], Owed] = field(default_factory=dict)
     _line: bytes = b""
     _second: int = 0
     _lines: int = 0
@@ -189,17 +205,19 @@ class Child(ProcessProtocol):
             self._channel.send_payload(payload)
 
     def ask(
-        self, question: bytes | Message, within_s: float = LATE_S, descriptors: tuple[int, ...] = ()
+        self, question: bytes | Message, what: str, within_s: float = LATE_S, descriptors: tuple[int, ...] = ()
     ) -> Deferred[Message]:
         """
         Say something whose answer is due.
 
         Args:
             question: the message, or its bytes.
+            what: it is told to do, as it follows "has not"; for people.
             within_s: after so many seconds it counts as late.
         """
         answer = self.ask_idly(question, descriptors)
-        self._due[answer] = self.reactor.seconds() + within_s
+        now = self.reactor.seconds()
+        self._due[answer] = Owed(what, now, now + within_s)
 
         def answered(result: Message | Failure) -> Message | Failure:
             self._due.pop(answer, None)
@@ -223,16 +241,17 @@ class Child(ProcessProtocol):
         It is not to blame for the silence until now: we did not listen.
         """
         self.heard = now
-        for answer, due in self._due.items():
-            self._due[answer] = max(due, now + LATE_S / 2)
+        for owed in self._due.values():
+            owed.due = max(owed.due, now + LATE_S / 2)
 
     def overdue(self, now: float) -> str:
         """
         What it is late with; empty: nothing.
         """
-        if any(due < now for due in self._due.values()):
-            return "owes a confirmation"
-        if now > max([self.heard + LATE_S, *self._due.values()]):
+        for owed in self._due.values():
+            if owed.due < now:
+                return f"has not {owed.what} in {now - owed.since:.1f} s"
+        if now > max([self.heard + LATE_S, *(owed.due for owed in self._due.values())]):
             return f"has been silent for {now - self.heard:.1f} s"
         return ""
 

@@ -376,7 +376,7 @@ class WorkerSet:
                 self._refilling = self._reactor.callLater(BACK_OFF_S, self._refill_one)
             return False
         self._children.add(child)
-        begun = child.ask(Begin(self._settings, block, CELLS), START_S)
+        begun = child.ask(Begin(self._settings, block, CELLS), "started", START_S)
         # Only now: the worker knows them once it has read that.
         child.limit(self._settings.limits)
         # One that does not begin ends, and that is reported by `child_lost`.

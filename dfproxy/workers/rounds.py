@@ -165,9 +165,9 @@ class Rounds:
             if child.state is State.LOADING:
                 child.backlog.append(current.change)
         current.asked, current.ready = current.ready, set()
-        payload = encode(Commit(revision))
+        payload, what = encode(Commit(revision)), f"put revision {revision.number} in force"
         for child in list(current.asked):
-            self._hear(child, child.ask(payload, current.within_s), current)
+            self._hear(child, child.ask(payload, what, current.within_s), current)
         self._settle()
         return current.done
 
@@ -250,11 +250,12 @@ class Rounds:
         if not current.asked:
             return
         current.attempts += 1
-        question = encode(Prepare(current.change.revision, current.change.whole))
+        revision = current.change.revision
+        question, what = encode(Prepare(revision, current.change.whole)), f"prepared revision {revision.number}"
         for child in list(current.asked):
             for part in current.parts:
                 child.send(part)
-            self._hear(child, child.ask(question, current.within_s), current)
+            self._hear(child, child.ask(question, what, current.within_s), current)
 
     def _hear(self, child: Child, answer: Deferred[Message], current: Round) -> None:
         def heard(message: Message) -> None:
@@ -341,8 +342,9 @@ class Rounds:
         child.told = True
         child.owed += 1
         within_s = LOAD_S + PER_SERVICE_S * weight
+        what = f"loaded revision {prepare.revision.number}"
         both = gatherResults(
-            [child.ask(encode(prepare), within_s), child.ask(encode(Commit(prepare.revision)), within_s)],
+            [child.ask(encode(each), what, within_s) for each in (prepare, Commit(prepare.revision))],
             consumeErrors=True,
         )
         both.addCallbacks(lambda answers: self._told(child, answers), _lost_meanwhile)

@@ -21,6 +21,11 @@ from dfproxy.workers.slots import Slots
 
 log = Logger()
 
+ACCEPTED, LET_GO = "begun to accept on its sockets", "let go of its sockets"
+"""
+What workers are told to do, as it is said of one that is late.
+"""
+
 
 @dataclass(eq=False)
 class Seat:
@@ -100,7 +105,7 @@ class Seats:
             Deferred: fires when all who serve a seat do so, or are gone.
         """
         asked = [
-            child.ask(Adopt(of_seat), descriptors=tuple(map(self._slots.descriptor, of_seat)))
+            child.ask(Adopt(of_seat), ACCEPTED, descriptors=tuple(map(self._slots.descriptor, of_seat)))
             for seat, of_seat in zip(self._seats, slots)
             for child in _of(seat)
         ]
@@ -113,7 +118,9 @@ class Seats:
         Returns:
             Deferred: fires when nobody does, or who did is gone.
         """
-        asked = [child.ask(Release((slot.number,))) for seat, slot in zip(self._seats, slots) for child in _of(seat)]
+        asked = [
+            child.ask(Release((slot.number,)), LET_GO) for seat, slot in zip(self._seats, slots) for child in _of(seat)
+        ]
         return _over(asked)
 
     def settled(self) -> Deferred[None]:
@@ -136,7 +143,7 @@ class Seats:
     def _adopt(self, seat: Seat, child: Child) -> None:
         slots = self._slots.of_seat(seat.number)
         descriptors = tuple(self._slots.descriptor(slot) for slot in slots)
-        answer = child.ask(Adopt(slots), descriptors=descriptors)
+        answer = child.ask(Adopt(slots), ACCEPTED, descriptors=descriptors)
         seat.adopting = answer.addCallbacks(
             lambda _: self._adopted(seat, child), lambda failure: _not_adopted(failure, child)
         )
@@ -146,7 +153,7 @@ class Seats:
             former, seat.stand_in = seat.stand_in, None
             if former is not child:
                 numbers = tuple(slot.number for slot in self._slots.of_seat(seat.number))
-                former.ask(Release(numbers)).addErrback(_not_adopted, former)
+                former.ask(Release(numbers), LET_GO).addErrback(_not_adopted, former)
 
 
 def _of(seat: Seat) -> set[Child]:

@@ -121,11 +121,11 @@ class ChildTests(ChildCase):
         """
         It is late when an answer is overdue, and not while it has time for one.
         """
-        answer = self.child.ask(Query("a"), 5.0)
+        answer = self.child.ask(Query("a"), "started", 5.0)
         self.reactor.advance(4.9)
         self.assertEqual(self.child.overdue(self.reactor.seconds()), "")
         self.reactor.advance(0.2)
-        self.assertEqual(self.child.overdue(self.reactor.seconds()), "owes a confirmation")
+        self.assertEqual(self.child.overdue(self.reactor.seconds()), "has not started in 5.1 s")
         self.reactor.pump()
         self.worker.send(Done(), self.heard[0][1])
         self.reactor.pump()
@@ -161,7 +161,7 @@ class ChildTests(ChildCase):
         """
         Why it ended is reported in its own words, also when they are read only after its end; questions fail.
         """
-        answer = self.child.ask(Query("a"))
+        answer = self.child.ask(Query("a"), "x")
         self.worker.send(Fault("no such plugin"))
         self.end(70)
         self.assertEqual(self.told, [("lost", "no such plugin")])
