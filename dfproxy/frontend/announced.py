@@ -4,6 +4,9 @@ Accepts connections that begin with a header of the PROXY protocol, and reads ju
 The bytes behind it stay in the kernel until whoever serves the connection reads them: TLS must find its first byte. So
 connections are accepted here, looked at without taking (MSG_PEEK), and then given to the reactor.
 
+Who is refused for a wrong header, or for none, is logged, at most once a minute and port: mostly the proxy in front was
+not told to send it, and its clients see nothing but resets. Who says nothing, such as a check of the port, is not.
+
 Source: HAProxy `bind ... accept-proxy`: the header is required, and first.
 """
 
@@ -14,6 +17,7 @@ from socket import MSG_PEEK, SO_RCVLOWAT, SOL_SOCKET, socket
 from typing import Any
 
 from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -24,6 +28,13 @@ HEADER_S = 10.0
 """
 How long a header may take, in seconds; as long as a handshake.
 """
+
+AGAIN_S = 60.0
+"""
+How long refusals are only counted after one was logged, in seconds.
+"""
+
+log = Logger()
 
 Give = Callable[[socket, Announcement], None]
 
@@ -42,6 +53,8 @@ class AnnouncedPort(AcceptingPort):
     def __init__(self, reactor: Any, listening: socket, give: Give) -> None:
         self.give = give
         self.pending: set[Pending] = set()
+        self._told_at = float("-inf")
+        self._untold = 0
         super().__init__(reactor, listening)
 
     def begin(self, connection: socket) -> None:
@@ -49,6 +62,24 @@ class AnnouncedPort(AcceptingPort):
         Await its header.
         """
         Pending(self, connection).doRead()
+
+    def refused(self, peer: str, reason: str) -> None:
+        """
+        What came was no header.
+        """
+        now = self.reactor.seconds()
+        if now - self._told_at < AGAIN_S:
+            self._untold += 1
+            return
+        log.warn(
+            "port {port} expects the PROXY protocol (accept-proxy), so {peer} was refused: {reason}; {others} others"
+            " since this was last said",
+            port=self._host.port,
+            peer=peer,
+            reason=reason,
+            others=self._untold,
+        )
+        self._told_at, self._untold = now, 0
 
 
 @implementer(IReadDescriptor)
@@ -97,7 +128,11 @@ class Pending:
             self._connection.setsockopt(SOL_SOCKET, SO_RCVLOWAT, 1)
         except (BlockingIOError, InterruptedError):
             return
-        except (OSError, InvalidHeader):
+        except InvalidHeader as error:
+            self._port.refused(peer_of(self._connection), str(error))
+            self.close()
+            return
+        except OSError:
             self.close()
             return
         self._leave()
@@ -126,6 +161,16 @@ class Pending:
         The reactor has ended, or does not like the descriptor.
         """
         self.close()
+
+
+def peer_of(connection: socket) -> str:
+    """
+    Whose connection it is, as far as the kernel still knows.
+    """
+    try:
+        return str(connection.getpeername()[0])
+    except OSError:
+        return "somebody"
 
 
 class Announcing:

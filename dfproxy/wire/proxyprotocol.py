@@ -1,7 +1,9 @@
 """
 The header in which a proxy says whose connection it is: PROXY protocol, versions 1 and 2, read and written.
 
-Pure: bytes in, what they say out. Arbitrary bytes give an `InvalidHeader` or wait for more, nothing else.
+Pure: bytes in, what they say out. Arbitrary bytes give an `InvalidHeader` or wait for more, nothing else. An address of
+IPv4 that a socket for both families shows as IPv6 (`::ffff:192.0.2.1`) is itself again, read or written: it is compared
+with networks of IPv4, and shown to people.
 
 Source: https://www.haproxy.org/download/2.6/doc/proxy-protocol.txt, sections 2.1 and 2.2.
 """
@@ -135,12 +137,16 @@ def write_header(version: int, said: Announcement) -> bytes:
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     """
-    An address without scope; one of IPv4 that a socket for both families shows as IPv6 is itself again.
+    An address without scope.
     """
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
+    return _plain(address)
+
+
+def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
@@ -167,7 +173,7 @@ def _read_v1(data: bytes) -> tuple[Announcement, int] | None:
     ports = [int(word) if _PORT.fullmatch(word) else 65536 for word in words[4:]]
     if max(ports) > 65535 or getattr(source, "scope_id", None):
         raise InvalidHeader("a port is none, or an address has a scope")
-    return Announcement(str(source), ports[0], ports[1], str(target)), end + 2
+    return Announcement(str(_plain(source)), ports[0], ports[1], str(_plain(target))), end + 2
 
 
 def _read_v2(data: bytes) -> tuple[Announcement, int] | None:
@@ -187,6 +193,6 @@ def _read_v2(data: bytes) -> tuple[Announcement, int] | None:
         return Announcement(), end  # a health check of the proxy itself, or a connection without IP addresses
     kind, size = _FAMILIES[family]
     ports = _FIXED + 2 * size
-    source, target = (str(kind(data[at : at + size])) for at in (_FIXED, _FIXED + size))
+    source, target = (str(_plain(kind(data[at : at + size]))) for at in (_FIXED, _FIXED + size))
     port, local_port = (int.from_bytes(data[at : at + 2], "big") for at in (ports, ports + 2))
     return Announcement(source, port, local_port, target), end

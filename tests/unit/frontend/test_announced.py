@@ -9,9 +9,10 @@ import socket
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.frontend.announced import HEADER_S, AnnouncedPort, Announcing
+from dfproxy.frontend.announced import AGAIN_S, HEADER_S, AnnouncedPort, Announcing
 from dfproxy.wire.proxyprotocol import Announcement
 
 HEADER = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n"
@@ -120,6 +121,37 @@ class AnnouncedPortTests(SynchronousTestCase):
         self.reactor.look()
         self.assertTrue(self.ended())
         self.assertEqual((self.given, self.reactor.getDelayedCalls()), ([], []))
+
+    def test_refusals_are_logged(self) -> None:
+        """
+        The first is, with its reason; the others of the next minute are only counted. Who says nothing is not refused.
+        """
+        said: list[str] = []
+
+        def observe(event: Any) -> None:
+            if event["log_namespace"] == "dfproxy.frontend.announced":
+                said.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        where = ("127.0.0.1", self.port.getHost().port)
+
+        def refuse(count: int) -> None:
+            for _ in range(count):
+                with socket.create_connection(where, 5) as client:
+                    client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                    self.reactor.look()
+
+        self.client.close()
+        self.reactor.look()
+        self.assertEqual(said, [])
+        refuse(3)
+        self.reactor.advance(AGAIN_S)
+        refuse(1)
+        text = (
+            f"port {where[1]} expects the PROXY protocol (accept-proxy), so 127.0.0.1 was refused: there is no header"
+        )
+        self.assertEqual(said, [f"{text}; {others} others since this was last said" for others in (0, 2)])
 
     def test_client_leaves(self) -> None:
         """

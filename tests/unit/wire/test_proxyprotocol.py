@@ -45,6 +45,10 @@ def body(source: ipaddress.IPv4Address | ipaddress.IPv6Address, target: Any, por
     return source.packed + packed + port.to_bytes(2, "big") + local_port.to_bytes(2, "big")
 
 
+def _shown(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
 class GoodTests(SynchronousTestCase):
     """
     Headers.
@@ -60,7 +64,7 @@ class GoodTests(SynchronousTestCase):
         assert isinstance(source, ipaddress.IPv4Address | ipaddress.IPv6Address)
         family = 0x11 if source.version == 4 else 0x21
         for header in (v1(source, target, port, local), v2(body(source, target, port, local) + more, family)):
-            wanted = (Announcement(str(source), port, local, str(target)), len(header))
+            wanted = (Announcement(_shown(source), port, local, _shown(target)), len(header))
             self.assertEqual(read_header(header + rest), wanted)
             for end in range(len(header)):
                 self.assertIsNone(read_header(header[:end]))
@@ -137,10 +141,16 @@ class WriteTests(SynchronousTestCase):
         self.assertEqual(write_header(1, both), b"PROXY TCP4 192.0.2.7 192.0.2.1 1 2\r\n")
         mixed = Announcement("192.0.2.7", 1, 2, "fe80::1%eth0")
         for version in (1, 2):
-            found = read_header(write_header(version, mixed))
-            assert found is not None
-            self.assertEqual(ipaddress.ip_address(found[0].host), ipaddress.ip_address("::ffff:192.0.2.7"))
-            self.assertEqual(found[0].local_host, "fe80::1")
+            header = write_header(version, mixed)
+            self.assertEqual(read_header(header), (Announcement("192.0.2.7", 1, 2, "fe80::1"), len(header)))
+
+    def test_mapped(self) -> None:
+        """
+        A client of IPv4 that is announced as IPv6, by a proxy with sockets for both, is one of IPv4.
+        """
+        hosts = ipaddress.IPv6Address("::ffff:192.0.2.7"), ipaddress.IPv6Address("::ffff:192.0.2.1")
+        for header in (v1(*hosts, 4711, 443), v2(body(*hosts, 4711, 443), 0x21)):
+            self.assertEqual(read_header(header), (Announcement("192.0.2.7", 4711, 443, "192.0.2.1"), len(header)))
 
 
 class BadTests(SynchronousTestCase):
