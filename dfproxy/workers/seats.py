@@ -118,10 +118,8 @@ class Seats:
         Returns:
             Deferred: fires when nobody does, or who did is gone.
         """
-        asked = [
-            child.ask(Release((slot.number,)), LET_GO) for seat, slot in zip(self._seats, slots) for child in _of(seat)
-        ]
-        return _over(asked)
+        served = [(slot, child) for seat, slot in zip(self._seats, slots) for child in _of(seat)]
+        return _over([child.ask(Release((slot.number,)), LET_GO) for slot, child in served])
 
     def settled(self) -> Deferred[None]:
         """
