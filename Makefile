@@ -30,8 +30,8 @@ $(BENCH_STAMP): $(STAMP)
 packages:
 	@sh .ci/packages.sh
 
-run: $(STAMP)  ## the proxy with three demo backends on this machine; Ctrl-C ends it all
-	@$(BIN)/python -m demo.run
+run: $(STAMP)  ## the proxy with three demo backends on this machine; Ctrl-C ends it all (OPTIONS="--plugins DIR")
+	@$(BIN)/python -m demo.run $(OPTIONS)
 
 test: $(STAMP) packages  ## everything: lint, unit, plugins, uv, e2e, oracle, architecture, parts
 	@$(BIN)/python -m tests.run
