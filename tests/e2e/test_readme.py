@@ -121,8 +121,8 @@ class ReadmeTests(SynchronousTestCase):
 
     def test_three_servers(self) -> None:
         """
-        The README's claim that requests go round the three servers is what the demo does; also with plugins of one's own,
-        as docs/strategies.md starts it.
+        The README's claim that requests go round the three servers is what the demo does; also with plugins of one's
+        own, as docs/strategies.md starts it.
         """
         require("make", "curl")
         self.start('make run OPTIONS="--plugins plugins"')
