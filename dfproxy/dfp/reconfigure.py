@@ -310,10 +310,19 @@ class _Reader:
                 reason = "is neither true nor false and counts as false"
             elif row.kind == "number" and row.name != "replicas" and integer(value.text) is None:
                 reason = "is no number and counts as none"
+            elif row.name == "serviceHeader" and (dropped := self.dropped(value)):
+                found.append(f"{value.spelled}: {dropped} of its items have not exactly one ':' and are ignored")
+                continue
             else:
                 continue
             found.append(f"{value.spelled}: {_echo(row, value)!r} {reason} (for example {example_of(value.spelled)})")
         return (*found, *impossible_paths(self.templated.destinations))
+
+    def dropped(self, value: Value) -> int:
+        """
+        How many items of a `serviceHeader` are none (`dfproxy.dfp.criteria.headers`).
+        """
+        return sum(item.count(":") != 1 for item in items(value.text, self.separator) if item.strip())
 
     def raw_text(self) -> RawText:
         """
@@ -389,7 +398,7 @@ class _Reader:
             match=match,
             backend_name=f"https-{order_name}-be{port}_{index}",
             endpoints=tuple(replace(endpoint, port=port) for endpoint in plain.endpoints),
-            steps=steps.steps(index, match, True),
+            steps=steps.steps(index, match, True, alone=not plain.port),
         )
 
     def https_port(self, index: int) -> int:

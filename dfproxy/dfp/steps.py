@@ -54,6 +54,7 @@ Most rewrites of a destination.
 """
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 section 5.6.2
+_HOST = re.compile(r"[0-9A-Za-z._:\[\]-]+", re.ASCII)
 _MEDIA = re.compile(r"[!#$&^_.+*/A-Za-z0-9-]+", re.ASCII)
 MODES = KEEPS_SERVER + CLOSES_SERVER
 """
@@ -125,13 +126,14 @@ class StepsReader:
         self._sticky = name if reader.text("sessionType") == STICKY else ""
         self._sticky_by_address = bool(self._sticky) and self._sticky_value()
 
-    def steps(self, index: int, match: Match, https: bool) -> Steps | None:
+    def steps(self, index: int, match: Match, https: bool, alone: bool = False) -> Steps | None:
         """
         The steps of a destination.
 
         Args:
             match: of its route.
-            https: it is the one for the https port, which neither redirects nor refuses what is plain.
+            https: it is the one for the https port, which neither redirects to https nor refuses what is plain.
+            alone: there is none beside it for other ports.
 
         Returns:
             None if there are none.
@@ -141,7 +143,7 @@ class StepsReader:
         only = given.flag("httpsOnly", index) or reader.settings.https_only
         sticky = self._sticky if self._has_tasks(index) else ""
         found = Steps(
-            redirects=() if https else self._redirects(index, match, code, only),
+            redirects=self._redirects(index, match, code, only, https, alone),
             allowed_networks=self._networks("allowFrom", index),
             denied_networks=self._networks("denyFrom", index),
             https_code=code if only and not https else 0,
@@ -172,30 +174,48 @@ class StepsReader:
             return 302
         return int(text)
 
-    def _redirects(self, index: int, match: Match, code: int, only: bool) -> tuple[Redirect, ...]:
-        given, reader = self._given, self._reader
-        found: list[Redirect] = []
-        sources = words(reader.text("redirectFromDomain", index), reader.separator)
-        if sources:
-            target = next(iter(reader.words("serviceDomain", index)), "")
-            if not target:
-                reader.problem("redirectFromDomain", index, "needs a serviceDomain to redirect to")
-            elif "*" in target or not target.isascii() or "/" in target:
-                reader.problem("redirectFromDomain", index, "leads to the first serviceDomain, which must be a name")
-            else:
-                try:
-                    hosts = host_patterns(sources, "prefix")
-                except ValueError as error:
-                    reader.problem("redirectFromDomain", index, str(error))
-                    hosts = ()
-                if hosts:
-                    found.append(Redirect(Match(hosts=hosts), "always", target, only, 301))
+    def _redirects(
+        self, index: int, match: Match, code: int, only: bool, https: bool, alone: bool
+    ) -> tuple[Redirect, ...]:
+        """
+        Args:
+            only: it redirects what is plain.
+        """
+        if https:
+            return self._from_domains(index, match, True) if alone else ()
+        given = self._given
+        found = self._from_domains(index, match, only)
         plain = Match(paths=match.paths, hosts=match.hosts, local_port=match.local_port)
         if given.flag("redirectWhenHttpProto"):
-            found.append(Redirect(plain, "http", code=code))
+            found += (Redirect(plain, "http", code=code),)
         if given.flag("redirectUnlessHttpsProto"):
-            found.append(Redirect(plain, "not-https", code=code))
-        return tuple(found)
+            found += (Redirect(plain, "not-https", code=code),)
+        return found
+
+    def _from_domains(self, index: int, match: Match, https: bool) -> tuple[Redirect, ...]:
+        """
+        `redirectFromDomain`.
+
+        Args:
+            https: always leads to https.
+        """
+        reader = self._reader
+        sources = words(reader.text("redirectFromDomain", index), reader.separator)
+        if not sources:
+            return ()
+        target = next(iter(reader.words("serviceDomain", index)), "")
+        if not target:
+            reader.problem("redirectFromDomain", index, "needs a serviceDomain to redirect to")
+            return ()
+        if not _HOST.fullmatch(target) or any(host.form in ("regex", "length") for host in match.hosts[:1]):
+            reader.problem("redirectFromDomain", index, "leads to the first serviceDomain, which must be a name")
+            return ()
+        try:
+            hosts = host_patterns(sources, "prefix")
+        except ValueError as error:
+            reader.problem("redirectFromDomain", index, str(error))
+            return ()
+        return (Redirect(Match(hosts=hosts), "always", target, https, 301),) if hosts else ()
 
     # --- rules ---
 

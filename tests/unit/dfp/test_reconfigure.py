@@ -534,6 +534,17 @@ class HintTests(SynchronousTestCase):
         self.assertEqual(replace(slip, notes=()), replace(plain, notes=()))
 
 
+class DroppedTests(SynchronousTestCase):
+    def test_conditions_that_are_none(self) -> None:
+        """
+        Items of serviceHeader that are no conditions are ignored, as in DFP; without them a route takes more than was
+        meant, so it is told.
+        """
+        told = reading(f"{GOOD}&serviceHeader.1=X-V:1:2,X-W,X-A:b&servicePath.1=/a").notes
+        self.assertEqual(told, ("serviceHeader.1: 2 of its items have not exactly one ':' and are ignored",))
+        self.assertEqual(reading(f"{GOOD}&serviceHeader=X-A:b,X-B:c,").notes, ())
+
+
 class AnyInputTests(SynchronousTestCase):
     @settings(max_examples=120, deadline=None)
     @given(QUERIES, QUERIES, st.booleans(), st.sampled_from([",", "", ";", " "]))

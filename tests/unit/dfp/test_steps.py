@@ -67,6 +67,19 @@ class AcceptedTests(SynchronousTestCase):
         self.assertEqual((found.redirects[1].when, found.redirects[1].code), ("http", 302))
         self.assertEqual(found.redirects[1].match.local_port, 81)
 
+    def test_redirects_to_the_https_port(self) -> None:
+        """
+        A destination that there is for the https port alone has its domains, too, and leads to https; beside one for
+        other ports it leaves that to it.
+        """
+        asked = "serviceName=s&serviceDomain=new.test&redirectFromDomain=old.test&redirectWhenHttpProto=1&httpsPort=2"
+        (only,) = service(asked).destinations
+        assert only.steps is not None
+        old = Match(hosts=(HostPattern("prefix", b"old.test"),))
+        self.assertEqual(only.steps.redirects, (Redirect(old, "always", "new.test", True, 301),))
+        both = service(f"{asked}&port=1").destinations
+        self.assertEqual([len(each.steps.redirects) if each.steps else 0 for each in both], [0, 2])
+
     def test_header_rules(self) -> None:
         """
         Append, replace, remove, in this order; the deprecated names count where the others are missing.
@@ -204,6 +217,8 @@ class RefusedTests(SynchronousTestCase):
             ("httpsOnly=1&httpsRedirectCode=200", "httpsRedirectCode"),
             ("redirectFromDomain=old.test", "redirectFromDomain"),
             ("redirectFromDomain=old.test&serviceDomain=*.a.test", "redirectFromDomain"),
+            ("redirectFromDomain=old.test&serviceDomain=(a|b).test", "redirectFromDomain"),
+            ("redirectFromDomain=old.test&serviceDomain=a.test&serviceDomainAlgo=hdr_reg(host)", "redirectFromDomain"),
             ("redirectFromDomain=*&serviceDomain=a.test", "redirectFromDomain"),
             ("ADDREQHEADER=X", "ADDREQHEADER"),
             ("addHeader=X", "addHeader"),
