@@ -70,6 +70,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_answer_held",
         "_bypass",
         "_failed_at",
         "_head",
@@ -116,6 +117,7 @@ class Exchange:
         self._queued = False
         self._bypass: Bypass | None = None
         self._upload: Upload | None = None
+        self._answer_held = False  # by the client, who does not read; also before there is a connection to hold
         self.request_ended = False
         self.responding = False
         self.tunnelling = False
@@ -390,6 +392,8 @@ class Exchange:
             if self._pieces_bytes > REPLAY_BYTES:
                 self._pieces = None
                 self._pieces_bytes = -1
+        if self._answer_held:
+            connection.hold_answer()
         if not request_ended and not connection.writing_held:
             self.downstream.resume_request()
 
@@ -664,8 +668,9 @@ class Exchange:
 
     def hold_answer(self) -> None:
         """
-        The client does not read as fast as the server sends.
+        The client does not read as fast as servers send.
         """
+        self._answer_held = True
         if self.connection is not None:
             self.connection.hold_answer()
 
@@ -673,6 +678,7 @@ class Exchange:
         """
         It reads again.
         """
+        self._answer_held = False
         if self.connection is not None:
             self.connection.resume_answer()
 

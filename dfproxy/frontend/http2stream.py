@@ -190,6 +190,8 @@ class Http2Stream(StreamState):
             self._refuse(503)
             return
         self._exchange = exchange
+        if session.blocked:
+            self.hold()
         prefix = exchange.backend.prefix
         target = prefix + request.target if prefix else request.target
         head = b"%b %b HTTP/1.1\r\n%b%b%b" % (request.method, target, request.kept, request.added, session.forwarded)

@@ -201,6 +201,24 @@ class ConnectionWindowTests(SynchronousTestCase):
         talk.run(one.sends(b"y"), three.sends(*ANSWERED, body="hi"))
         talk.hears("1 'y' END", "3 :status=200 content-length=2", "3 'hi' END")
 
+    def test_held_from_the_beginning(self) -> None:
+        """
+        A server is held as well whose connection is made, or whose request comes, while the client does not read.
+        """
+        talk = Talk(self, settings=((h2.INITIAL_WINDOW_SIZE, 1 << 20),), limits=Limits(relay_buffer_bytes=4096))
+        talk.sends(h2.window_update(0, 1 << 20), headers(1, *GET))
+        one, three = Party("server", 0), Party("server", 1)
+        talk.run(one.gets(*ASKED), client.stops_reading())
+        talk.dialogue.client.send(headers(3, *GET))  # its connection is under way
+        talk.dialogue.wire("server", 0).send(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n" + b"x" * 10000)
+        talk.run(three.gets(*ASKED), three.is_paused())
+        talk.request(5)
+        talk.run(one.gets(*ASKED), one.is_paused())
+        talk.run(three.sends(*ANSWERED, body="hi"), one.sends(*ANSWERED, body="ho"), waits(1), client.reads())
+        lines = ["1 :status=200 content-length=10000", "1 10000 bytes END"]
+        lines += ["3 :status=200 content-length=2", "3 'hi' END", "5 :status=200 content-length=2", "5 'ho' END"]
+        self.assertEqual(talk.lines(), lines)
+
     def test_client_that_stands_still(self) -> None:
         """
         One that reads nothing for its time-out is cut off, and the work for it ends.
