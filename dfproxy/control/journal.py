@@ -312,6 +312,7 @@ class Journal:
         """
         In the other thread.
         """
+        self._storage.keep_locked()
         if self._unsound:
             self._mend()
         handle, storage = self._open_handle(), self._storage

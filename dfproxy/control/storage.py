@@ -104,6 +104,14 @@ class Storage(Protocol):
         Names are on the disk when this returns.
         """
 
+    def keep_locked(self) -> None:
+        """
+        See that nobody else may use the folder, also if somebody has removed the lock, or all of it, and made it again.
+
+        Raises:
+            JournalError: somebody else uses it now.
+        """
+
 
 class Folder:
     """
@@ -199,6 +207,23 @@ class Folder:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.set_inheritable(handle, False)
         self._lock = handle
+
+    def keep_locked(self) -> None:
+        """
+        See `Storage`. Nothing that was never locked is locked by this.
+        """
+        if self._lock is None or self.names(self._lock, LOCK):
+            return
+        former, self._lock = self._lock, None
+        try:
+            self.lock()
+        except JournalError as error:
+            self._lock = former
+            raise JournalError(f"the state folder (--state-dir) {error}") from error
+        except OSError:
+            self._lock = former
+            raise
+        os.close(former)
 
     @property
     def lock_handle(self) -> int:

@@ -7,6 +7,7 @@ It is one thing: a state folder, and all that may become of it.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
@@ -375,7 +376,7 @@ class FullDiskTests(DurableCase):
     def test_folder_removed(self) -> None:
         """
         The state folder is removed while we run: calls are refused with a reason that names it; once there is one again
-        the next call writes all of it, and a start finds that.
+        the next call writes all of it, nobody else may have it, and a start finds that.
         """
         proxy = self.start(workers=1)
         proxy.publish("always", self.server, path="/always")
@@ -391,6 +392,8 @@ class FullDiskTests(DurableCase):
         self.assertEqual(proxy.get("/always").status, 200)
         state.mkdir(mode=0o700)
         proxy.publish("new", self.server, path="/new")
+        with open(state / "lock", "rb") as lock:
+            self.assertRaises(BlockingIOError, fcntl.flock, lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         proxy.kill_leader()
         proxy, _, _ = self.again(proxy)
         for path in ("/always", "/new"):

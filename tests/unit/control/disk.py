@@ -163,6 +163,11 @@ class Disk:
         if name in self.names_:
             self._step("remove", lambda: self.names_.pop(name) and None)
 
+    def keep_locked(self) -> None:
+        """
+        Nobody else has this disk.
+        """
+
     def sync_folder(self) -> None:
         def sync() -> None:
             self.synced_names = dict(self.names_)

@@ -5,6 +5,7 @@ The state folder on a real disk: who may look into it, who may use it, and that 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +146,29 @@ class LockTests(FolderCase):
             child.kill()
             child.stdout.read()  # ends with the process, but not with its child
             self.folder().lock()
+
+    def test_removed(self) -> None:
+        """
+        A folder that was removed and made again is locked again, and nothing is where there is none; one that somebody
+        else has taken meanwhile is not.
+        """
+        first, second = self.folder(), self.folder()
+        first.prepare()
+        first.keep_locked()
+        self.assertFalse((self.path / LOCK).exists())
+        first.lock()
+        shutil.rmtree(self.path)
+        self.assertRaises(FileNotFoundError, first.keep_locked)
+        self.path.mkdir()
+        first.keep_locked()
+        self.assertRaises(JournalError, second.lock)
+        self.assertTrue(first.names(first.lock_handle, LOCK))
+        (self.path / LOCK).unlink()
+        second.lock()
+        for _ in range(2):
+            with self.assertRaises(JournalError) as caught:
+                first.keep_locked()
+            self.assertIn("is in use by", str(caught.exception))
 
     def test_link(self) -> None:
         """
