@@ -209,7 +209,7 @@ def _httplog_line(line: Line) -> str:
         f"{request.client_host}:{getattr(request, 'client_port', 0)} [{line.date}] {frontend_name(line)} "
         f"{exchange.backend_name}/{server_name(line)} "
         f"{reading}/{queued}/{connecting}/{answering}/{active} "
-        f"{exchange.status} {exchange.bytes_out} - - {line.ending.flags}-- "
+        f"{exchange.status or -1} {exchange.bytes_out} - - {line.ending.flags}-- "
         f"{clients}/{clients}/{there}/{at_server}/{max(exchange.attempts - 1, 0)} 0/0 "
         f'{fields}"{request_line(line)}"'
     )

@@ -291,7 +291,7 @@ HTTP: dict[str, Field] = {
     "HQ": _query,
     "HU": lambda line: plain_text(line.exchange.request.target),
     "HV": _version,
-    "ST": lambda line: str(line.exchange.status),
+    "ST": lambda line: str(line.exchange.status or -1),  # -1: the client was told nothing
     "TR": lambda line: str(times_ms(line)[0]),
     "Ta": lambda line: str(times_ms(line)[4]),
     "Ti": lambda line: str(idle_ms(line)),

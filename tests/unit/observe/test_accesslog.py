@@ -127,7 +127,7 @@ class LineTests(LogCase):
             self.assertIn(f' "GET /x?q {name}"\n', self.line("httplog", done))
         lost = Done(answered=0.0, server_name="-", status=0, attempts=0)
         self.assertIn(
-            " web-be8080_0/<NOSRV> 0/-1/-1/-1/250 0 42 - - CD-- 0/0/0/0/0 ", self.line("httplog", lost, CLIENT_GONE)
+            " web-be8080_0/<NOSRV> 0/-1/-1/-1/250 -1 42 - - CD-- 0/0/0/0/0 ", self.line("httplog", lost, CLIENT_GONE)
         )
 
     def test_arrival(self) -> None:

@@ -108,6 +108,7 @@ class FormatTests(SynchronousTestCase):
         """
         found = self.said("%s %si %tsc %Tr", ending=NO_ROUTE, server=None, server_name="-", answered=0.0)
         self.assertEqual(found, "<NOSRV> - SC-- -1")
+        self.assertEqual(self.said("%ST", status=0), "-1")  # the client went before it was told anything
 
     def test_all_are_said(self) -> None:
         """
