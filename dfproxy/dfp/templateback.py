@@ -13,6 +13,7 @@ from typing import Protocol
 
 from dfproxy.dfp.checks import LEAST_INTERVAL_S, LONGEST_INTERVAL_S, MOST_IN_A_ROW
 from dfproxy.dfp.endpoints import MAX_WEIGHT, endpoint
+from dfproxy.dfp.rawtable import names
 from dfproxy.dfp.rawtext import MOST_LINES, RawText, read_raw, seconds_of, split_lines
 from dfproxy.dfp.steps import Reader
 from dfproxy.expressions.directives import quiet
@@ -48,6 +49,8 @@ _SECTIONS = frozenset(
         "ring",
     }
 )
+_CALLED = _SECTIONS | {"backend", *names()}
+
 NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 """
 What tests and backends may be called.
@@ -135,6 +138,14 @@ def surroundings(reader: TemplateReader) -> Surroundings:
     return Surroundings(dict(reader.settings.environment))
 
 
+def called(words: Sequence[str]) -> str:
+    """
+    The directive of a line, if it is one of HAProxy's, else empty: a caller names any file as a template, and must not
+    be told what stands in it.
+    """
+    return words[0] if words and words[0] in _CALLED else ""
+
+
 def sections_of(reader: TemplateReader, text: str, notes: list[str]) -> dict[str, Section]:
     """
     The sections by name; none if something is wrong, which is noted at the reader.
@@ -153,6 +164,7 @@ def sections_of(reader: TemplateReader, text: str, notes: list[str]) -> dict[str
 
     section: Section | None = None
     for number, line in numbered(reader, BACK, text):
+        words: list[str] = []
         try:
             words = split_words(line, dict(reader.settings.environment))
             if not words:
@@ -172,8 +184,7 @@ def sections_of(reader: TemplateReader, text: str, notes: list[str]) -> dict[str
             else:
                 section.lines.append((number, line))
         except InvalidExpression as error:
-            shown = words[0] if words and NAME.fullmatch(words[0]) else "this"
-            refuse(number, f"{shown}: {quiet(str(error))}")
+            refuse(number, f"{called(words) or 'this'}: {quiet(str(error))}")
     for section in sections.values():
         wrong = not _complete(reader, section, notes) or wrong
     if not sections and not wrong:

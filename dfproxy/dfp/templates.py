@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from dfproxy.dfp.answers import service_object
 from dfproxy.dfp.gotemplate import Expanded, InvalidTemplate, expand
 from dfproxy.dfp.rawtable import row_of
-from dfproxy.dfp.templateback import BACK, FRONT, NAME, Section, TemplateReader, numbered, sections_of, surroundings
+from dfproxy.dfp.templateback import BACK, FRONT, Section, TemplateReader, called, numbered, sections_of, surroundings
 from dfproxy.expressions.directives import DirectiveReader, quiet
 from dfproxy.expressions.fetches import SUFFIXED
 from dfproxy.expressions.words import InvalidExpression, split_words
@@ -139,14 +139,14 @@ def _front(reader: TemplateReader, expanded: Expanded) -> list[str]:
     directives = DirectiveReader(surroundings(reader))
     wrong = False
     for number, line in lines:
-        first = ""
+        words: list[str] = []
         try:
             words = split_words(line, dict(reader.settings.environment))
-            first = words[0] if words and NAME.fullmatch(words[0]) else ""
             _check_front(words, line)
             directives.read(line)
         except InvalidExpression as error:
             wrong = True
+            first = called(words)
             reader.problem(FRONT, 0, f"line {number} of what it makes{f', {first}' * bool(first)}: {quiet(str(error))}")
     if not wrong and not any(line.split()[0] == "use_backend" for _, line in lines):
         wrong = True

@@ -64,6 +64,8 @@ class SectionTests(SynchronousTestCase):
         for text, reason in (
             ("", "makes no backend section"),
             ("server s h:1", "line 1 of what it makes, server: stands behind no backend"),
+            ("s3cret", "line 1 of what it makes, this: stands behind no backend"),
+            ("s3cret:x 1", "line 1 of what it makes, this: stands behind no backend"),
             ("backend x", "backend x has no server line"),
             ("backend x y", "write backend and a name"),
             ("backend x\nserver s h:1\nbackend x\nserver s h:1", "x is there twice"),
