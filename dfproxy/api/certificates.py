@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import msgspec
 
 from dfproxy.api.access import Answer, body_of, parameters, refusal
-from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed
+from dfproxy.api.distribute import NoReplicas
 from dfproxy.api.request import Request
 from dfproxy.api.slices import LongAnswer
 from dfproxy.api.verbs import DistributedVerb
@@ -53,27 +53,10 @@ class Cert(DistributedVerb):
             return refusal(400, "the body is empty: it must hold the certificates and the key, in PEM")
         if not given.flag("distribute"):
             return await self._store(file, content)
-        replicas = self._control.replicas
-        if replicas is None:
-            return refusal(400, NO_REPLICAS)
-        call = Passed.of(request, given)
-        return await replicas.in_turn(f"cert/{file}", lambda: self._store_everywhere(file, content, call))
-
-    async def _store_everywhere(self, file: str, content: bytes, call: Passed) -> Answer:
-        """
-        Store it here, then at every other replica.
-        """
-        replicas = self._control.replicas
-        assert replicas is not None
-        try:
-            others = await replicas.others()
-        except NoReplicas as error:
-            return refusal(400, str(error))
-        answer = await self._store(file, content)
-        if answer.status != 200:
-            return answer
-        failure = await replicas.send_on(others, call)
-        return refusal(400, failure) if failure else Answer(200, {})
+        answer = await self._everywhere(
+            (request, given), (f"cert/{file}",), lambda: self._store(file, content), lambda why: refusal(400, why)
+        )
+        return Answer(200, {}) if answer.status == 200 else answer
 
     async def _store(self, file: str, content: bytes) -> Answer:
         certificates = self._control.certificates

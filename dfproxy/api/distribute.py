@@ -154,12 +154,6 @@ class Replicas:
         for answer in waiting:
             answer.callback(result)
 
-    async def in_turn(self, name: str, work: Callable[[], Awaitable[Answer]]) -> Answer:
-        """
-        Do this when every earlier call about the same service is over.
-        """
-        return await self.in_turns((name,), work)
-
     async def in_turns(self, names: Iterable[str], work: Callable[[], Awaitable[Answer]]) -> Answer:
         """
         Do this when every earlier call about any of these services is over.

@@ -18,7 +18,6 @@ from twisted.internet.defer import Deferred
 from dfproxy.api.access import Answer, parameters
 from dfproxy.api.config import tasks_of
 from dfproxy.api.control import Control
-from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, sent_on
 from dfproxy.api.dryrun import MESSAGE, RefusedServices, dry_run
 from dfproxy.api.request import Request
 from dfproxy.api.verbs import DistributedVerb
@@ -97,10 +96,12 @@ class Reconfigure(DistributedVerb):
             return await self._try(reading)
         if not reading.distribute:
             return await self._apply(reading)
-        if control.replicas is None:
-            return Answer(500, answers.refused(reading.name, NO_REPLICAS, (), reading.shown))
-        call = Passed.of(request, given)
-        return await control.replicas.in_turn(reading.name, lambda: self._everywhere_apply(reading, call))
+        return await self._everywhere(
+            (request, given),
+            (reading.name,),
+            lambda: self._apply(reading),
+            lambda why: Answer(500, answers.refused(reading.name, why, (), reading.shown)),
+        )
 
     async def _try(self, reading: Reading) -> Answer:
         """
@@ -116,24 +117,6 @@ class Reconfigure(DistributedVerb):
         if reading.notes:
             told["Warnings"] = list(reading.notes)
         return Answer(200, answers.accepted(reading, control.publisher.snapshot.revision) | told)
-
-    async def _everywhere_apply(self, reading: Reading, call: Passed) -> Answer:
-        """
-        Carry it out here, then at every other replica.
-        """
-        replicas = self._control.replicas
-        assert replicas is not None
-        try:
-            others = await replicas.others()
-        except NoReplicas as error:
-            return Answer(500, answers.refused(reading.name, str(error), (), reading.shown))
-        answer = await self._apply(reading)
-        if answer.status >= 300:
-            return answer
-        failure = await replicas.send_on(others, call)
-        if failure:
-            return Answer(500, answers.refused(reading.name, failure, (), reading.shown))
-        return Answer(200, answer.body | {"Message": sent_on(1 + len(others), answer.body.get("Message"))})
 
     async def _apply(self, reading: Reading) -> Answer:
         """

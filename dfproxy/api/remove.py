@@ -7,7 +7,6 @@ Source: contract 2.4, 8.2.
 from __future__ import annotations
 
 from dfproxy.api.access import Answer, parameters
-from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, Replicas, sent_on
 from dfproxy.api.dryrun import MESSAGE, dry_run
 from dfproxy.api.reconfigure import SUPERSEDED, changed
 from dfproxy.api.request import Request
@@ -38,25 +37,13 @@ class Remove(DistributedVerb):
             return Answer(200, answers.removed(name, revision) | {"Message": MESSAGE, "Difference": difference})
         if not given.flag("distribute"):
             return await self._withdraw(name)
-        replicas = self._control.replicas
-        if replicas is None:
-            return Answer(500, answers.refused(name, NO_REPLICAS, ()) | SHOWN)
-        call = Passed.of(request, given)
-        return await replicas.in_turn(name, lambda: self._everywhere_withdraw(replicas, name, call))
-
-    async def _everywhere_withdraw(self, replicas: Replicas, name: str, call: Passed) -> Answer:
-        """
-        Take it away here, then at every other replica.
-        """
-        try:
-            others = await replicas.others()
-        except NoReplicas as error:
-            return Answer(500, answers.refused(name, str(error), ()) | SHOWN)
-        answer = await self._withdraw(name)
-        failure = await replicas.send_on(others, call)
-        if failure:
-            return Answer(500, answers.refused(name, failure, ()) | SHOWN)
-        return Answer(200, answer.body | {"Message": sent_on(1 + len(others), answer.body.get("Message"))} | SHOWN)
+        answer = await self._everywhere(
+            (request, given),
+            (name,),
+            lambda: self._withdraw(name),
+            lambda why: Answer(500, answers.refused(name, why, ())),
+        )
+        return Answer(answer.status, answer.body | SHOWN)
 
     async def _withdraw(self, name: str) -> Answer:
         publisher, message = self._control.publisher, ""

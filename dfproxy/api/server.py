@@ -10,13 +10,13 @@ Source: ours; HAProxy's runtime API, `set server <backend>/<server> state|weight
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from dfproxy.api.access import Answer, BadCall, CallQueue, Parameters, parameters, write_answer
+from dfproxy.api.access import Answer, BadCall, CallQueue, Parameters, parameters, refusal, write_answer
 from dfproxy.api.control import Control
-from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, Replicas, sent_on
 from dfproxy.api.reconfigure import SUPERSEDED, changed
 from dfproxy.api.request import Request
 from dfproxy.api.slices import Slices
@@ -107,31 +107,10 @@ class Server(DistributedVerb):
             return _refused(
                 "weight", weight, f"must be a whole number from 0 to {MAX_WEIGHT}, or {DEFAULT}", "weight=10"
             )
+        here = partial(self._apply, name, text, state, weight)
         if not given.flag("distribute"):
-            return await self._apply(name, text, state, weight)
-        replicas = self._control.replicas
-        if replicas is None:
-            return Answer(500, {"Status": "NOK", "Message": NO_REPLICAS})
-        call = Passed.of(request, given)
-        return await replicas.in_turn(name, lambda: self._apply_everywhere(replicas, call, name, text, state, weight))
-
-    async def _apply_everywhere(
-        self, replicas: Replicas, call: Passed, name: str, text: str, state: str, weight: str
-    ) -> Answer:
-        """
-        Here, then at every other replica.
-        """
-        try:
-            others = await replicas.others()
-        except NoReplicas as error:
-            return Answer(500, {"Status": "NOK", "Message": str(error)})
-        answer = await self._apply(name, text, state, weight)
-        if answer.status >= 300:
-            return answer
-        failure = await replicas.send_on(others, call)
-        if failure:
-            return Answer(500, {"Status": "NOK", "Message": failure})
-        return Answer(200, answer.body | {"Message": sent_on(1 + len(others), answer.body.get("Message"))})
+            return await here()
+        return await self._everywhere((request, given), (name,), here, partial(refusal, 500))
 
     async def _apply(self, name: str, text: str, state: str, weight: str) -> Answer:
         control = self._control

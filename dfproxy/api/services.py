@@ -17,8 +17,7 @@ from typing import Any
 import msgspec
 from twisted.internet.task import deferLater
 
-from dfproxy.api.access import Answer, BadCall, Parameters, body_of, parameters
-from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, sent_on
+from dfproxy.api.access import Answer, BadCall, Parameters, body_of, parameters, refusal
 from dfproxy.api.dryrun import MESSAGE, RefusedServices, dry_run, refused_of
 from dfproxy.api.reconfigure import SUPERSEDED, changed
 from dfproxy.api.request import Request
@@ -89,25 +88,8 @@ class Services(DistributedVerb):
             )
         if not given.flag("distribute"):
             return await self._apply(batch)
-        replicas = control.replicas
-        if replicas is None:
-            return Answer(500, {"Status": "NOK", "Message": NO_REPLICAS})
-        call = Passed.of(request, given)
-
-        async def everywhere() -> Answer:
-            try:
-                others = await replicas.others()
-            except NoReplicas as error:
-                return Answer(500, {"Status": "NOK", "Message": str(error)})
-            answer = await self._apply(batch)
-            if answer.status >= 300:
-                return answer
-            failure = await replicas.send_on(others, call)
-            if failure:
-                return Answer(500, {"Status": "NOK", "Message": failure})
-            return Answer(200, answer.body | {"Message": sent_on(1 + len(others), answer.body.get("Message"))})
-
-        return await replicas.in_turns((*batch.services, *batch.removed), everywhere)
+        names = (*batch.services, *batch.removed)
+        return await self._everywhere((request, given), names, lambda: self._apply(batch), partial(refusal, 500))
 
     async def _apply(self, batch: Batch) -> Answer:
         control, message = self._control, ""

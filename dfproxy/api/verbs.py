@@ -4,11 +4,13 @@ Verbs whose calls wait for their turn, and which methods they take.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable
+
 from twisted.web.server import NOT_DONE_YET
 
-from dfproxy.api.access import Answer, CallQueue, write_answer
+from dfproxy.api.access import Answer, CallQueue, Parameters, write_answer
 from dfproxy.api.control import Control
-from dfproxy.api.distribute import turn
+from dfproxy.api.distribute import NO_REPLICAS, NoReplicas, Passed, sent_on, turn
 from dfproxy.api.request import Request, Verb
 
 
@@ -60,10 +62,46 @@ class DistributedVerb(WaitingVerb):
 
     def __init__(self, control: Control, queue: CallQueue, everywhere: CallQueue) -> None:
         super().__init__(control, queue)
-        self._everywhere = everywhere
+        self._sent_on = everywhere
 
     def _turn(self, request: Request) -> CallQueue:
-        return turn(request, self._queue, self._everywhere)
+        return turn(request, self._queue, self._sent_on)
+
+    async def _everywhere(
+        self,
+        call: tuple[Request, Parameters],
+        names: Iterable[str],
+        here: Callable[[], Awaitable[Answer]],
+        refused: Callable[[str], Answer],
+    ) -> Answer:
+        """
+        Carry a call out here, then at every other replica, once every earlier call about the same is over.
+
+        Args:
+            call: with its parameters.
+            names: what it is about.
+            here: carries it out here; what is refused here goes nowhere, and is the answer.
+            refused: the answer if it cannot be carried out everywhere, with the reason.
+        """
+        replicas = self._control.replicas
+        if replicas is None:
+            return refused(NO_REPLICAS)
+        passed = Passed.of(*call)
+
+        async def everywhere() -> Answer:
+            try:
+                others = await replicas.others()
+            except NoReplicas as error:
+                return refused(str(error))
+            answer = await here()
+            if answer.status >= 300:
+                return answer
+            failure = await replicas.send_on(others, passed)
+            if failure:
+                return refused(failure)
+            return Answer(200, answer.body | {"Message": sent_on(1 + len(others), answer.body.get("Message"))})
+
+        return await replicas.in_turns(names, everywhere)
 
 
 def only(request: Request, methods: tuple[bytes, ...], message: str) -> int:

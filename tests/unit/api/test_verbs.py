@@ -32,7 +32,7 @@ class Sent(DistributedVerb):
     """
 
     async def _answer(self, request: Request) -> Answer:
-        return Answer(200, {"Everywhere": self._everywhere.running == 1})
+        return Answer(200, {"Everywhere": self._sent_on.running == 1})
 
 
 class VerbTests(SynchronousTestCase):
