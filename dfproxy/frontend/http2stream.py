@@ -30,6 +30,12 @@ from dfproxy.wire.h2sending import StreamState
 from dfproxy.wire.hpack import Field
 from dfproxy.wire.proxyprotocol import Announcement, here_of
 
+LARGE_BYTES = 65536
+"""
+So much of an answer is written at once, not at the end of the turn: servers may say megabytes each in one turn, and
+only what is written can show that the client does not read.
+"""
+
 
 class Session(Interface):
     """
@@ -62,6 +68,11 @@ class Session(Interface):
     def soon(self) -> None:
         """
         There is something to write.
+        """
+
+    def flush(self) -> None:
+        """
+        Write it now.
         """
 
     def stream_over(self) -> None:
@@ -344,6 +355,8 @@ class Http2Stream(StreamState):
         session = self._session
         if pieces or not trailers:
             rest = session.side.data(self, pieces, ended and not trailers)
+            if sum(map(len, pieces)) >= LARGE_BYTES:
+                session.flush()
             if rest is not None:
                 return rest
         if not ended:

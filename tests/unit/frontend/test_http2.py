@@ -201,6 +201,25 @@ class ConnectionWindowTests(SynchronousTestCase):
         talk.run(one.sends(b"y"), three.sends(*ANSWERED, body="hi"))
         talk.hears("1 'y' END", "3 :status=200 content-length=2", "3 'hi' END")
 
+    def test_much_is_written_at_once(self) -> None:
+        """
+        What servers say in one turn is written at its end, unless it is much: then the client that does not read it is
+        known before others add to it.
+        """
+        talk = Talk(self, settings=((h2.INITIAL_WINDOW_SIZE, 1 << 20),))
+        talk.sends(h2.window_update(0, 1 << 20), headers(1, *GET), headers(3, *GET))
+        one, three = Party("server", 0), Party("server", 1)
+        talk.run(one.gets(*ASKED), three.gets(*ASKED))
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 400002\r\n\r\n"
+        talk.dialogue.wire("server", 0).send(head + b"x")
+        self.assertEqual(talk.lines(), [])
+        talk.run(client.stops_reading())
+        talk.lines()
+        talk.dialogue.wire("server", 0).send(b"x" * 400_000)
+        self.assertTrue(talk.dialogue.wire("server", 1).paused)
+        talk.run(three.is_paused(), client.reads(), three.is_read(), three.sends(*ANSWERED, body="hi"))
+        self.assertEqual(talk.lines()[-2:], ["3 :status=200 content-length=2", "3 'hi' END"])
+
     def test_held_from_the_beginning(self) -> None:
         """
         A server is held as well whose connection is made, or whose request comes, while the client does not read.

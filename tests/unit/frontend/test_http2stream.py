@@ -219,7 +219,8 @@ class AnswerTests(SynchronousTestCase):
         talk.run(server_is("refuse"))
         talk.request(11)
         talk.run(waits(5))
-        talk.hears(*own(11, 503))
+        first, *rest = own(11, 503)
+        talk.hears(f"{first} retry-after=2", *rest)
         talk.run(client.is_open())
 
 
