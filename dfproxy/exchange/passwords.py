@@ -116,9 +116,9 @@ def matches(password: bytes, hashed: str) -> bool:
     from passlib.context import CryptContext  # takes 40 ms to import, and few need it
 
     try:
-        text = password.decode("utf-8")
-        return bool(CryptContext(list(SCHEMES)).verify(text, hashed))
-    except (ValueError, TypeError):  # no hash that we know, or no text
+        known = password[:BCRYPT_BYTES] if hashed.startswith("$2") else password
+        return bool(CryptContext(list(SCHEMES)).verify(known, hashed))
+    except (ValueError, TypeError):  # no hash that we know, or a password that has none
         return False
 
 
@@ -135,6 +135,11 @@ ROUNDS = 5000
 """
 Of hashes that we make: what crypt(3) does unless told otherwise. Each worker does them for each new password it is
 shown, so more would help those who try passwords to keep it busy.
+"""
+
+BCRYPT_BYTES = 72
+"""
+What bcrypt looks at of a password, and so does crypt(3); the library refuses longer ones.
 """
 
 SCHEMES = ("sha512_crypt", "sha256_crypt", "md5_crypt", "bcrypt", "des_crypt")

@@ -32,6 +32,16 @@ HASHES = (
 Of `secret`, made by crypt(3).
 """
 
+LONG = "$2b$04$o6nT60QVG9YvJGneAHUUBOl111z6VzApmYWuZ7fbHRjmqwdc0EiW6"
+"""
+Of 80 times `x`, likewise.
+"""
+
+LATIN = "$5$saltsalt$X15W.ywhpiD/9FOSRUykQ1Aeom6DAgz47f2/b1fOHh2"
+"""
+Of `été` in Latin-1, likewise.
+"""
+
 
 def basic(text: str) -> bytes:
     return b"Basic " + b64encode(text.encode())
@@ -107,6 +117,16 @@ class GateTests(SynchronousTestCase):
             self.assertIs(self.admits(gate, "admin:secret"), True, hashed)
             self.assertIs(self.admits(gate, "admin:secre"), False, hashed)
             self.assertEqual(wrong_hash(User("admin", hashed, True)), "")
+
+    def test_long_and_foreign(self) -> None:
+        """
+        As crypt(3): of a long password bcrypt looks at the beginning, and passwords are bytes in whatever encoding.
+        """
+        self.assertTrue(matches(b"x" * 80, LONG))
+        self.assertFalse(matches(b"x" * 71, LONG))
+        self.assertTrue(matches(b"\xe9t\xe9", LATIN))
+        self.assertFalse(matches("\xe9t\xe9".encode(), LATIN))
+        self.assertFalse(matches(b"a\0b", LATIN))
 
     def test_nobody(self) -> None:
         """
