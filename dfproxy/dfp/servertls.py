@@ -7,6 +7,8 @@ Source: DFP `sslVerifyNone`; HAProxy `server ... ssl verify ca-file sni verifyho
 from __future__ import annotations
 
 from dfproxy.dfp.endpoints import is_host
+from dfproxy.dfp.given import is_flag
+from dfproxy.dfp.parameters import BY_NAME
 from dfproxy.dfp.steps import Reader
 from dfproxy.model.service import ServerTls
 
@@ -36,6 +38,10 @@ def server_tls(reader: Reader, index: int, host: str) -> ServerTls | None:
         host: of the destination, which is verified where no other name is given.
     """
     given = reader.given
+    chosen = given.value("backendTls", index)
+    if chosen is not None and not is_flag(BY_NAME["backendTls"], chosen.text):
+        # As false it would mean no TLS at all; DFP's own booleans are false then, and stacks have them.
+        reader.problem("backendTls", index, "must be true or false")
     unverified = given.flag("sslVerifyNone", index)
     if not unverified and not given.flag("backendTls", index):
         # A value without index may be meant for other destinations.

@@ -126,7 +126,9 @@ def _by_path(reader: Reader, index: int) -> tuple[HostPattern, ...]:
         if given.value("serviceDomain", index):
             return _by_domain(reader, index)
         reader.problem(
-            "servicePath", index, "is missing: give serviceDomain, such as db.example.com, or the names here"
+            "serviceDomain",
+            index,
+            "is missing: the names that clients ask for (SNI); or servicePath with pathType=req_ssl_sni",
         )
         return ()
     if not is_by_name(text):

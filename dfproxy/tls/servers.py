@@ -184,7 +184,7 @@ def _context(wanted: ServerTls, authorities: bytes, bundle: bytes, tls: Tls) -> 
         try:
             load(context, (read_bundle(wanted.certificate, "folder", bundle, True),))
         except InvalidCertificate as error:
-            raise InvalidRoute(f"backendCertificate: {wanted.certificate} {error}") from error
+            raise InvalidRoute(f"backendCertificate: {wanted.certificate}: {error}") from error
     return context
 
 

@@ -25,6 +25,14 @@ class ServerTlsTests(SynchronousTestCase):
         """
         self.assertEqual(self.tls("sslVerifyNone=false&backendTls=0"), [None])
 
+    def test_misspelt(self) -> None:
+        """
+        Who asks for TLS in other words than these is refused, not spoken to plainly.
+        """
+        for text in ("yes", "on", "maybe"):
+            refused = self.assertRaises(InvalidService, reading, f"{GOOD}&backendTls={text}")
+            self.assertIn("must be true or false", str(refused))
+
     def test_unverified(self) -> None:
         """
         `sslVerifyNone` verifies nothing and asks for no name, also towards `httpsPort`; it goes before `backendTls`.

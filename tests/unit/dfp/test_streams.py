@@ -114,7 +114,7 @@ class ReadingTests(SynchronousTestCase):
         """
         `reqMode=sni` without a way to choose took nothing in DFP: refused, with what helps.
         """
-        self.refused(SNI, "servicePath", "serviceDomain")
+        self.refused(SNI, "serviceDomain", "pathType=req_ssl_sni")
         self.refused(f"{SNI}&servicePath=a", "pathType", "must be req_ssl_sni")
         self.refused(f"{SNI}&servicePath=a&pathType=path_reg", "pathType")
         self.refused(f"{SNI}&servicePath=a&pathType=req_ssl_sni%20-x", "pathType", "-x")
