@@ -25,12 +25,12 @@ def posted(*fields: str) -> tuple[str, ...]:
 CHUNKED = posted("Transfer-Encoding: chunked")
 
 
-def own(stream: int, status: int, head: bool = False) -> tuple[str, ...]:
+def own(stream: int, status: int, head: bool = False, more: str = "") -> tuple[str, ...]:
     """
     Lines of our own answer.
     """
     text = page(status)
-    first = f"{stream} :status={status} content-length={len(text)} cache-control=no-cache content-type=text/html"
+    first = f"{stream} :status={status} content-length={len(text)} cache-control=no-cache content-type=text/html{more}"
     return (f"{first} END",) if head else (first, f"{stream} {len(text)} bytes END")
 
 
