@@ -159,7 +159,8 @@ def host_check(patterns: Sequence[HostPattern]) -> Check | None:
     def check(request: IRequest) -> bool:
         for part in host_parts(request.host):
             for bare, test in tests:
-                if test(without_port(part) if bare else part):
+                text = without_port(part) if bare else part  # empty of a Host that is a port alone
+                if text and test(text):
                     return True
         return False
 

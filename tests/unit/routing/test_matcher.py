@@ -183,6 +183,18 @@ class HostTests(SynchronousTestCase):
         ):
             self.assertEqual(without_port(host), bare)
 
+    def test_nothing_but_a_port(self) -> None:
+        """
+        A Host that is a port alone is no host: nothing is compared with what is left of it.
+        """
+        bare = host_check(
+            (HostPattern("length", b"0", without_port=True), HostPattern("regex", b".*", without_port=True))
+        )
+        whole = host_check((HostPattern("length", b"3"),))
+        assert bare is not None and whole is not None
+        self.assertFalse(bare(Request(host=b":80")))
+        self.assertTrue(whole(Request(host=b":80")))
+
     def test_any_part(self) -> None:
         """
         A pattern may hold for any part; the port counts unless the pattern drops it.
