@@ -146,6 +146,7 @@ class Streams:
             first = backend_of((pool.first.service.name, pool.first.destination.index))
             if first is not None:
                 backend.tally = first.tally  # one is counted as the other
+                backend.places = first.places
             for route in pool.members:
                 self._group_of[route.service.name, route.destination.index] = name
             self._gather(name, backend_of)

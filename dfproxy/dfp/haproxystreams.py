@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from dfproxy.dfp.checks import backend_lines, order_words, server_words
 from dfproxy.dfp.haproxytext import Names, balance_lines, comment, foreign_regex, milliseconds, value_lines, word
+from dfproxy.dfp.resilience import server_words as place_words
+from dfproxy.dfp.resilience import stream_lines
 from dfproxy.model.checks import Order, Orders
 from dfproxy.model.listener import Listener
 from dfproxy.model.match import HostForm, HostPattern
@@ -126,6 +128,7 @@ class StreamsText:
             lines.append(f"timeout server {milliseconds(destination.server_timeout_s)}")
         if destination.tunnel_timeout_s is not None:
             lines.append(f"timeout tunnel {milliseconds(destination.tunnel_timeout_s)}")
+        lines += stream_lines(destination.resilience)
         lines += backend_lines(destination.check)
         names = Names()
         taken: set[tuple[str, int]] = set()
@@ -143,7 +146,8 @@ class StreamsText:
                 wanted = service.name if len(servers) == 1 else f"{service.name}_{number}"
                 if pool.stream.group:
                     wanted = f"{pool.stream.group}-{service.name}{route.destination.port}_{number}"
-                words = ANNOUNCED[destination.announce] + server_words(destination.check, 0.0)
+                words = ANNOUNCED[destination.announce] + place_words(destination.resilience)
+                words += server_words(destination.check, 0.0)
                 order = self._orders.get(service.name, {}).get((server.host, server.port))
                 lines.append(self._server(names.take(wanted), server, words, order))
         if not taken:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from dfproxy.dfp.steps import Reader
-from dfproxy.model.resilience import CUT_RESPONSE, PLAIN, REASONS, STATUSES, Resilience
+from dfproxy.model.resilience import CONN_FAILURE, CUT_RESPONSE, PLAIN, REASONS, STATUSES, Resilience
 
 MOST_RETRIES = 20
 """
@@ -102,22 +102,32 @@ def _retry_on(reader: Reader, index: int) -> tuple[tuple[str, ...], tuple[int, .
 
 def general_lines(policy: Resilience) -> list[str]:
     """
-    The policy as HAProxy writes it in a backend, as far as it can.
+    The policy as HAProxy writes it in a backend for HTTP, as far as it can.
     """
-    lines = []
-    if policy.retries is not None:
-        lines.append(f"retries {policy.retries}")
+    lines = _common_lines(policy, policy.retries)
     if (policy.retry_on, policy.retry_statuses) != (PLAIN.retry_on, ()):
         words = [word for word in policy.retry_on if word != CUT_RESPONSE] + [*map(str, policy.retry_statuses)]
         lines.append(f"retry-on {' '.join(words or ['none'])}")
-    if policy.queue_timeout_s is not None:
-        lines.append(f"timeout queue {int(policy.queue_timeout_s * 1000)}")
-    if policy.max_connections:
-        lines.append(f"# each server gets {policy.max_connections} requests at once, over all workers")
     if policy.eject_errors or policy.eject_share:
         rules = [f"{policy.eject_errors} 5xx in a row"] if policy.eject_errors else []
         rules += [f"{policy.eject_share} % bad answers"] if policy.eject_share else []
         lines.append(f"# a server is left out for a while after {' or '.join(rules)}")
+    return lines
+
+
+def stream_lines(policy: Resilience) -> list[str]:
+    """
+    The policy as HAProxy writes it in a backend for whole connections: only connecting can be tried again.
+    """
+    return _common_lines(policy, policy.retries if CONN_FAILURE in policy.retry_on else 0)
+
+
+def _common_lines(policy: Resilience, retries: int | None) -> list[str]:
+    lines = [] if retries is None else [f"retries {retries}"]
+    if policy.queue_timeout_s is not None:
+        lines.append(f"timeout queue {int(policy.queue_timeout_s * 1000)}")
+    if policy.max_connections:
+        lines.append(f"# each server gets {policy.max_connections} requests at once, over all workers")
     return lines
 
 

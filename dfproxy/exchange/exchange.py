@@ -25,6 +25,7 @@ from dfproxy.exchange.retry import (
     REASON_OF,
     REPLAY_BYTES,
 )
+from dfproxy.exchange.seeking import PlaceSeeker
 from dfproxy.exchange.splice import LEAST_BYTES
 from dfproxy.exchange.traffic import Traffic
 from dfproxy.model.ending import (
@@ -33,8 +34,6 @@ from dfproxy.model.ending import (
     CONNECT_FAILED,
     CONNECT_TIMEOUT,
     NO_SERVER,
-    QUEUE_FULL,
-    QUEUE_TIMEOUT,
     SERVER_GARBAGE,
     TUNNEL_CLOSED,
     TUNNEL_IDLE,
@@ -44,14 +43,13 @@ from dfproxy.model.ending import (
 from dfproxy.model.resilience import CUT_RESPONSE
 from dfproxy.upstream.http1 import ServerConnection, State
 from dfproxy.upstream.live import LiveBackend, LiveServer
-from dfproxy.upstream.places import Places
 from dfproxy.upstream.pool import take_announced, take_for_once
 from dfproxy.wire.framing import CHUNKED, chunk
 from dfproxy.wire.h1 import RequestHead, ResponseHead, trailer_fields
 from dfproxy.wire.proxyprotocol import Announcement, write_header
 
 
-class Exchange:
+class Exchange(PlaceSeeker):
     """
     One request and its response.
 
@@ -78,8 +76,6 @@ class Exchange:
         "_pause",
         "_pieces",
         "_pieces_bytes",
-        "_queued",
-        "_since",
         "_upload",
         "answered",
         "attempts",
@@ -90,7 +86,6 @@ class Exchange:
         "connection",
         "downstream",
         "over",
-        "queue_s",
         "request",
         "request_ended",
         "responding",
@@ -295,20 +290,7 @@ class Exchange:
             self._since = self.traffic.monotonic()
             self.traffic.connector.connect(server, self, greeting)
 
-    # --- a place at the server (`Queued`)
-
-    def _place(self, places: Places, picked: LiveServer) -> LiveServer | None:
-        """
-        Have a place, or wait for one.
-        """
-        server = places.find(self, picked, self.backend.usable)
-        self._queued = server is None and places.wait(self)
-        if self._queued:
-            self._since = self.traffic.monotonic()
-            self.traffic.touch(picked)  # who waits is counted with it
-        if server is None and not self._queued:
-            self._fail(QUEUE_FULL)
-        return server
+    # --- a place at the server (`PlaceSeeker`)
 
     @property
     def is_bound(self) -> bool:
@@ -317,20 +299,11 @@ class Exchange:
         """
         return getattr(self.request, "sticky", None) is not None
 
-    def place_free(self) -> bool:
-        self._leave_queue()
-        if not self.over:
-            self._attempt()
-        return not self._queued
+    def _again(self) -> None:
+        self._attempt()
 
-    def waited_long(self) -> None:
-        self._leave_queue()
-        if not self.over:
-            self._fail(QUEUE_TIMEOUT)
-
-    def _leave_queue(self) -> None:
-        self._queued = False
-        self.queue_s = getattr(self, "queue_s", 0.0) + self.traffic.monotonic() - self._since
+    def _give_up(self, ending: Ending) -> None:
+        self._fail(ending)
 
     def _take(self, server: LiveServer) -> None:
         backend = self.backend
@@ -422,10 +395,6 @@ class Exchange:
         else:
             self._fail(ending)
 
-    def _most_attempts(self) -> int:
-        retries = self.backend.resilience.retries
-        return self.traffic.limits.connect_attempts if retries is None else retries + 1
-
     def wake(self) -> None:
         """
         Waited long enough, or there is news of the servers: try again.
@@ -434,10 +403,7 @@ class Exchange:
             self._attempt()
 
     def _stop_waiting(self) -> bool:
-        if self._queued:
-            self._leave_queue()
-            if self.backend.places is not None:
-                self.backend.places.leave(self)
+        self._stop_queueing()
         pause, self._pause = self._pause, None
         if pause is None:
             return False

@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from dfproxy.exchange.relay import Relay, close
 from dfproxy.exchange.retry import LONE_ATTEMPTS, LONGEST_LONE_PAUSE_S
+from dfproxy.exchange.seeking import PlaceSeeker
 from dfproxy.frontend.site import ProxySite
 from dfproxy.interfaces import IRequest
 from dfproxy.model.ending import (
@@ -62,7 +63,7 @@ class StreamHead:
         return []
 
 
-class StreamSession:
+class StreamSession(PlaceSeeker):
     """
     One connection.
 
@@ -123,6 +124,7 @@ class StreamSession:
         self._failed_at: list[LiveServer] = []
         self._pause: IDelayedCall | None = None
         self._relay: Relay | None = None
+        self._queued = False
         self._idle_s = 0.0
         self.over = False
         self.status = self.attempts = self.bytes_in = self.bytes_out = 0
@@ -186,7 +188,7 @@ class StreamSession:
         Find it a server.
 
         Args:
-            client_timeout_s: how long that may take in all.
+            client_timeout_s: how long that may take in all, besides the time in the queue.
         """
         deadlines = self.traffic.deadlines
         self.deadline = deadlines.now + client_timeout_s
@@ -202,6 +204,12 @@ class StreamSession:
             server = None
         if server in self._failed_at:
             server = backend.another(self._failed_at) or server
+        if server is not None and backend.places is not None:
+            server = self._place(backend.places, server)
+            if server is None:
+                if self._queued:
+                    self.deadline += backend.places.timeout_s
+                return
         if server is None:
             self._end(NO_SERVER)
             return
@@ -219,6 +227,12 @@ class StreamSession:
             traffic.poller, traffic.deadlines, traffic.limits.connect_timeout_s, server, self
         )
         attempt.begin()
+
+    def _again(self) -> None:
+        self._try()
+
+    def _give_up(self, ending: Ending) -> None:
+        self._end(ending)
 
     def connected(self, connection: socket) -> None:
         """
@@ -252,7 +266,7 @@ class StreamSession:
         self._failed_at.append(server)
         backend, limits = self.backend, self.traffic.limits
         ending = CONNECT_TIMEOUT if timed_out else CONNECT_FAILED
-        if self.attempts >= limits.connect_attempts:
+        if self.attempts >= self._most_attempts() or not backend.retries_connecting:
             self._end(ending)
         elif backend.another(self._failed_at) is not None:
             server.retries += 1
@@ -273,6 +287,7 @@ class StreamSession:
             self._try()
 
     def _stop_waiting(self) -> bool:
+        self._stop_queueing()
         pause, self._pause = self._pause, None
         if pause is None:
             return False
@@ -320,6 +335,8 @@ class StreamSession:
     def _release(self, server: LiveServer, latency_s: float, failed: bool) -> None:
         server.in_flight -= 1
         self.server = None
+        if self.backend.places is not None:
+            self.backend.places.released(server)
         if self.backend.released is not None:
             try:
                 self.backend.released(server, latency_s, failed)

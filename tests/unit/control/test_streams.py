@@ -5,6 +5,7 @@ Streams of one data plane: pools, groups, and the tables that doors look into.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -13,6 +14,7 @@ from dfproxy.control.strategies import Strategies
 from dfproxy.control.streams import split
 from dfproxy.errors import Refused
 from dfproxy.model.match import Match
+from dfproxy.model.resilience import Resilience
 from dfproxy.model.service import Balance, Destination, Service
 from dfproxy.model.settings import Settings
 from dfproxy.model.snapshot import Change, Membership, Revision, ServerAddress
@@ -150,6 +152,18 @@ class StreamsTests(StreamCase):
         wrong = Change(Revision(99, "9" * 32), (service("z", Stream(1, group="h", balance=Balance("unknown"))),))
         self.failureResultOf(self.plane.prepare(wrong), Refused)
         self.assertEqual(self.picked(pool, 1), ["192.0.2.1"])
+
+    def test_group_places(self) -> None:
+        """
+        A group has the places that its first member asks for, also when that asks for others.
+        """
+        for most in (2, 3, 0):
+            made = service("a", Stream(1, group="g"))
+            limited = replace(made.destinations[0], resilience=Resilience(max_connections=most))
+            self.apply(replace(made, destinations=(limited,)), members=[self.members("a", "192.0.2.1")])
+            pool = self.target(1)
+            assert pool is not None
+            self.assertEqual(0 if pool.places is None else pool.places.each, most)
 
     def test_group_counted(self) -> None:
         """

@@ -80,6 +80,7 @@ class TextTests(SynchronousTestCase):
         One service on a port, with all that can be said of it.
         """
         query = "serviceName=redis&reqMode=tcp&srcPort=16379&port=6379&timeoutClient=7&timeoutServer=8&timeoutTunnel=9"
+        query += "&retries=2&maxConnections=7&queueTimeout=1.5"
         found = text(f"{query}&clitcpka=true&checkTcp=true&balance=leastconn&sendProxy=v2")
         self.assert_says(
             found,
@@ -97,9 +98,11 @@ class TextTests(SynchronousTestCase):
             "    balance leastconn",
             "    timeout server 8000ms",
             "    timeout tunnel 9000ms",
+            "    retries 2",
+            "    timeout queue 1500",
         )
-        self.assertIn("    server redis_0 192.0.2.1:1 send-proxy-v2 check ", found)
-        self.assertIn("    server redis_1 [2001:db8::1]:2 weight 3 send-proxy-v2 check ", found)
+        self.assertIn("    server redis_0 192.0.2.1:1 send-proxy-v2 maxconn 7 check ", found)
+        self.assertIn("    server redis_1 [2001:db8::1]:2 weight 3 send-proxy-v2 maxconn 7 check ", found)
         self.check(found)
 
     def test_by_name(self) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.dfp.resilience import general_lines, server_words
+from dfproxy.dfp.resilience import general_lines, server_words, stream_lines
 from dfproxy.errors import InvalidService
 from dfproxy.model.resilience import PLAIN, REASONS, Resilience
 from tests.unit.dfp.test_reconfigure import GOOD, service
@@ -94,11 +94,16 @@ class TextTests(SynchronousTestCase):
             general_lines(given),
             [
                 "retries 2",
-                "retry-on conn-failure 503",
                 "timeout queue 1500",
                 "# each server gets 7 requests at once, over all workers",
+                "retry-on conn-failure 503",
                 "# a server is left out for a while after 4 5xx in a row or 30 % bad answers",
             ],
         )
         self.assertEqual(server_words(given), " maxconn 7")
         self.assertIn("retry-on none", general_lines(Resilience(retry_on=())))
+        self.assertEqual(
+            stream_lines(given),
+            ["retries 2", "timeout queue 1500", "# each server gets 7 requests at once, over all workers"],
+        )
+        self.assertEqual((stream_lines(PLAIN), stream_lines(Resilience(2, ()))), ([], ["retries 0"]))
