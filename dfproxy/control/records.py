@@ -16,7 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
+from itertools import islice
 
 import msgspec
 
@@ -43,6 +45,11 @@ _BODY = _AFTER + 2  # behind `",`
 Reader = Callable[[tuple[tuple[str, str], ...], str], Service | None]
 """
 Makes a service of its parameters and its origin; None: they make none.
+"""
+
+Part = Callable[[int, int, str], bytes]
+"""
+Makes one line of a change, given its revision's number, how many lines follow, and the digest, or nothing.
 """
 
 
@@ -136,24 +143,14 @@ def lines_of(change: Change) -> bytes:
     A change, to be written at once.
     """
     revision = change.revision
-    left = len(change.services) + len(change.removed) + len(change.holds) + len(change.released) + len(change.orders)
-    if not left:
+    parts: list[Part] = [
+        *(partial(_gone, "withdraw", name) for name in change.removed),
+        *(partial(_gone, "release", name) for name in change.released),
+        *_parts(change.holds, change.services, change.orders),
+    ]
+    if not parts:
         return _line(Line(VERSION, revision.number, 0, "mark", digest=revision.digest))
-    written = []
-    gone = [*(("withdraw", name) for name in change.removed), *(("release", name) for name in change.released)]
-    for kind, name in gone:
-        left -= 1
-        written.append(_line(Line(VERSION, revision.number, left, kind, name, digest="" if left else revision.digest)))
-    for hold in change.holds:
-        left -= 1
-        written.append(_held(hold, revision.number, left, "" if left else revision.digest))
-    for service in change.services:
-        left -= 1
-        written.append(_published(service, revision.number, left, "" if left else revision.digest))
-    for order in change.orders:
-        left -= 1
-        written.append(_ordered(order, revision.number, left, "" if left else revision.digest))
-    return b"".join(written)
+    return b"".join(_numbered(parts, len(parts), revision.number, revision.digest))
 
 
 def base(
@@ -173,30 +170,33 @@ def base(
         number: of the revision.
         digest: of the revision.
         by: which dfproxy writes.
-        slice_of: services in one piece.
+        slice_of: lines in one piece.
         holds: all of them.
         orders: likewise.
     """
-    left = len(services) + len(holds) + len(orders)
-    yield _line(Line(VERSION, number, left, "begin", digest="" if left else digest, by=by))
-    for start in range(0, len(holds), slice_of):
-        piece = []
-        for hold in holds[start : start + slice_of]:
-            left -= 1
-            piece.append(_held(hold, number, left, "" if left else digest))
-        yield b"".join(piece)
-    for start in range(0, len(services), slice_of):
-        piece = []
-        for service in services[start : start + slice_of]:
-            left -= 1
-            piece.append(_published(service, number, left, "" if left else digest))
-        yield b"".join(piece)
-    for start in range(0, len(orders), slice_of):
-        piece = []
-        for order in orders[start : start + slice_of]:
-            left -= 1
-            piece.append(_ordered(order, number, left, "" if left else digest))
-        yield b"".join(piece)
+    count = len(services) + len(holds) + len(orders)
+    yield _line(Line(VERSION, number, count, "begin", digest="" if count else digest, by=by))
+    lines = _numbered(_parts(holds, services, orders), count, number, digest)
+    while piece := b"".join(islice(lines, slice_of)):
+        yield piece
+
+
+def _parts(holds: Iterable[Hold], services: Iterable[Service], orders: Iterable[Order]) -> Iterator[Part]:
+    yield from (partial(_held, hold) for hold in holds)
+    yield from (partial(_published, service) for service in services)
+    yield from (partial(_ordered, order) for order in orders)
+
+
+def _numbered(parts: Iterable[Part], count: int, number: int, digest: str) -> Iterator[bytes]:
+    """
+    The lines of one change: each says how many follow, and the last one has the digest.
+    """
+    for left, part in zip(range(count - 1, -1, -1), parts):
+        yield part(number, left, "" if left else digest)
+
+
+def _gone(kind: str, name: str, number: int, left: int, digest: str) -> bytes:
+    return _line(Line(VERSION, number, left, kind, name, digest=digest))
 
 
 def _published(service: Service, number: int, left: int, digest: str) -> bytes:
