@@ -6,10 +6,10 @@ Source: dfproxy `endpoints`; HAProxy `server ... weight`; DFP `outboundHostname`
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 from dfproxy.model.service import Endpoint
+from dfproxy.wire.networks import is_address
 
 MAX_WEIGHT = 256
 """
@@ -37,10 +37,4 @@ def is_host(text: str) -> bool:
     """
     Whether this is a host name or an IP address.
     """
-    if _HOST.fullmatch(text):
-        return True
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return bool(_HOST.fullmatch(text)) or is_address(text)

@@ -27,6 +27,7 @@ from dfproxy.model.pool import Pool, Pools
 from dfproxy.model.service import Route, ServerTls
 from dfproxy.model.settings import Settings, Tls
 from dfproxy.model.snapshot import Revision, ServerAddress, server_names
+from dfproxy.wire.networks import is_address
 
 Servers = Callable[[str, int], Sequence[ServerAddress]]
 
@@ -311,7 +312,7 @@ def _server_tls(tls: ServerTls, settings: Settings) -> tuple[list[str], str]:
     if tls.verify:
         words += ["ca-file", os.path.join(settings.certs_dir, tls.ca) if tls.ca else "@system-ca"]
     name = tls.server_name.rstrip(".")
-    if name and not _is_address(name):
+    if name and not is_address(name):
         words += ["sni", f"str({name})"]
     elif tls.verify:
         lines.append(f"# HAProxy cannot verify an IP address ({comment(name)}): no connection is had")
@@ -326,14 +327,6 @@ def _server_tls(tls: ServerTls, settings: Settings) -> tuple[list[str], str]:
     if chosen.ciphers:
         words += ["ciphers", chosen.ciphers]
     return lines, "".join(f" {word(each)}" for each in words)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _address(server: ServerAddress) -> str | None:

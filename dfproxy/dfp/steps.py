@@ -32,6 +32,7 @@ from dfproxy.model.steps import (
     Rewrite,
     Steps,
 )
+from dfproxy.wire.networks import is_address
 
 STICKY = "sticky-server"
 """
@@ -315,13 +316,8 @@ class StepsReader:
         """
         Whether there can be several servers; behind a fixed address there are no tasks to stay at (ODDITY-41).
         """
-        if self._reader.text("endpoints", index):
-            return True
-        try:
-            ipaddress.ip_address(self._reader.text("outboundHostname", index))
-        except ValueError:
-            return True
-        return False
+        reader = self._reader
+        return bool(reader.text("endpoints", index)) or not is_address(reader.text("outboundHostname", index))
 
     def _sticky_value(self) -> bool:
         text = self._reader.text("stickyValue")

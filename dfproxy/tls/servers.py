@@ -10,7 +10,6 @@ IP addresses).
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import ssl
 import stat
@@ -28,6 +27,7 @@ from dfproxy.model.service import ServerTls
 from dfproxy.model.settings import Tls
 from dfproxy.tls.context import load, restrict
 from dfproxy.tls.pem import read_bundle
+from dfproxy.wire.networks import is_address
 
 FILE_BYTES = 1 << 20
 """
@@ -84,7 +84,7 @@ class ServerSide:
         self._name = name
         self._wanted: list[Any] = [_identity(name)] if verify else []
         self._proven = b""
-        self.sni = "" if _is_address(name) else name.rstrip(".")
+        self.sni = "" if is_address(name) else name.rstrip(".")
 
     def handshake(self, session: ssl.SSLSession | None) -> Handshake:
         """
@@ -188,17 +188,9 @@ def _context(wanted: ServerTls, authorities: bytes, bundle: bytes, tls: Tls) -> 
     return context
 
 
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
 def _identity(name: str) -> Any:
     try:
-        return IPAddress_ID(name) if _is_address(name) else DNS_ID(name.rstrip("."))
+        return IPAddress_ID(name) if is_address(name) else DNS_ID(name.rstrip("."))
     except ValueError as error:
         raise InvalidRoute(f"backendServerName: {name} can be the name of no certificate") from error
 

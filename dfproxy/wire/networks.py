@@ -7,7 +7,7 @@ Source: HAProxy `src` in ACLs; X-Forwarded-For as nginx `real_ip_recursive on` r
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 MAPPED = bytes(10) + b"\xff\xff"
@@ -24,6 +24,17 @@ MOST_HOPS = 32
 """
 Proxies that are looked behind. Three is much; each is work for each request.
 """
+
+
+def is_address(text: str) -> bool:
+    """
+    Whether this is an IP address, not a name.
+    """
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def packed(address: str) -> bytes | None:

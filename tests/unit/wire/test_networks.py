@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dfproxy.wire.networks import MOST_HOPS, REMEMBERED, Networks, client_behind
+from dfproxy.wire.networks import MOST_HOPS, REMEMBERED, Networks, client_behind, is_address
 
 TRUSTED = Networks(("10.0.0.0/8", "2001:db8::/32"))
 PEER = "10.0.0.1"
@@ -19,6 +19,21 @@ addresses = st.one_of(
     st.integers(0, 2**32 - 1).map(lambda number: str(IPv4Address(number))),
     st.integers(0, 2**128 - 1).map(lambda number: str(IPv6Address(number))),
 )
+
+
+class AddressTests(SynchronousTestCase):
+    """
+    What is an address.
+    """
+
+    def test_addresses(self) -> None:
+        """
+        Both families are; names, networks and nothing are not.
+        """
+        for text in ("10.0.0.1", "::1", "fe80::1%eth0"):
+            self.assertTrue(is_address(text), text)
+        for text in ("", "a.test", "10.0.0.0/8", "010.0.0.1", "[::1]"):
+            self.assertFalse(is_address(text), text)
 
 
 class NetworksTests(SynchronousTestCase):
