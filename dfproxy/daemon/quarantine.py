@@ -1,5 +1,7 @@
 """
 Which services some data plane could not load: looked at again and again, since it is known where they are loaded.
+
+The log tells of each that comes, with the reason, and of each that goes.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from dfproxy.interfaces import IDataPlane
+from dfproxy.model.snapshot import Change
 
 log = Logger()
 
@@ -31,12 +34,13 @@ class Quarantine:
         clock: where time comes from.
 
     Attributes:
-        services: names as of the last look, with the reason.
+        services: names as of the last look, with the reason, but for those that have been published or removed since.
     """
 
     def __init__(self, data_plane: IDataPlane, clock: IReactorTime) -> None:
         self._data_plane = data_plane
         self.services: Mapping[str, str] = {}
+        self._since: set[str] = set()
         self._asking = LoopingCall(self.look)
         self._asking.clock = clock
 
@@ -58,5 +62,25 @@ class Quarantine:
         """
         Ask everybody.
         """
+        self._since = set()
         answers = yield self._data_plane.query("quarantine", None)
-        self.services = {name: reason for answer in answers if answer for name, reason in answer.items()}
+        found = {name: reason for answer in answers if answer for name, reason in answer.items()}
+        self._are({name: reason for name, reason in found.items() if name not in self._since})
+
+    def changed(self, change: Change) -> None:
+        """
+        This is in force: what it publishes has been loaded by everybody, or it had been refused. All there is
+        may have something in it that could not be loaded: that is asked.
+        """
+        if change.whole:
+            return
+        names = {*change.removed, *(service.name for service in change.services)}
+        self._since |= names
+        self._are({name: reason for name, reason in self.services.items() if name not in names})
+
+    def _are(self, services: Mapping[str, str]) -> None:
+        before, self.services = self.services, services
+        for name in sorted(services.keys() - before.keys()):
+            log.error("service {name} is not served: {reason}", name=name, reason=services[name])
+        for name in sorted(before.keys() - services.keys()):
+            log.info("service {name} is no longer left out", name=name)

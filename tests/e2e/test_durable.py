@@ -492,6 +492,30 @@ class StartTests(DurableCase):
         self.assertTrue((proxy.folder / "state" / "journal.damaged").exists())
         proxy.end()
 
+    def test_plugin_gone(self) -> None:
+        """
+        A service whose strategy is not there any more is left out by the next start: 503 on its own routes, named with
+        the reason in log, `ready` and `config`. Published with another strategy it serves, and is named no more.
+        """
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        shutil.copy(ROOT / "plugins" / "burst.py", folder)
+        proxy = self.start("--plugins", str(folder))
+        proxy.publish("bad", self.server, path="/bad", balance="burst(2)")
+        proxy.publish("good", self.server, path="/good")
+        proxy.kill_leader()
+        until(lambda: not accepts(proxy.port), what="the workers of the killed leader stop accepting")
+        proxy = self.start(former=proxy)
+        line = proxy.wait_for_log("service bad is not served")
+        self.assertIn("there is no strategy 'burst'", line)
+        self.assertEqual((proxy.get("/bad").status, proxy.get("/good").status), (503, 200))
+        self.assertEqual(list(proxy.call("ready")[1]["Quarantined"]), ["bad"])
+        self.assertIn("# service bad is not served", proxy.config())
+        proxy.publish("bad", self.server, path="/bad")
+        self.assertEqual(proxy.call("ready")[1]["Quarantined"], {})
+        self.assertNotIn("is not served", proxy.config())
+        self.assertEqual(proxy.get("/bad").status, 200)
+
     def test_declared(self) -> None:
         """
         What options declare belongs to them: a call does not change it, and it goes when the next start does not

@@ -51,6 +51,13 @@ atexit.register(shutil.rmtree, FOLDER)
                 return self.servers[0] if self.servers else None
 
 
+        class Nonsense(Balancer):
+            """Picks a name, no server."""
+
+            def pick(self, request):
+                return "10.0.0.1:80"
+
+
         class Raising(Balancer):
             """Raises at each request."""
 
@@ -61,6 +68,7 @@ atexit.register(shutil.rmtree, FOLDER)
         last = Strategy("last", "the last one, always", Last)
         fussy = Strategy("fussy", "not everywhere", Fussy)
         raising = Strategy("raising", "never", Raising)
+        nonsense = Strategy("nonsense", "picks a name", Nonsense)
         '''
     )
 )
@@ -155,16 +163,18 @@ class StrategyTests(ProxyCase):
 
     def test_pick_raises(self) -> None:
         """
-        A strategy that raises at each request breaks its own service only, and says so in the log.
+        A strategy that raises at each request, or picks what is no server, breaks its own service only, and says so in
+        the log.
         """
         one, two = self.naming("one", "two")
-        self.proxy.publish("a", one, path="/a", balance="raising")
         self.proxy.publish("b", two, path="/b")
         pids = self.proxy.worker_pids()
-        for _ in range(10):
-            self.assertGreaterEqual(self.proxy.get("/a").status, 500)
-            self.assertEqual(self.proxy.get("/b").body, b"two")
-        self.proxy.wait_for_log("pick is broken", 5, self._logged)
+        for balance, said in (("raising", "pick is broken"), ("nonsense", "picked '10.0.0.1:80'")):
+            self.proxy.publish("a", one, path="/a", balance=balance)
+            for _ in range(10):
+                self.assertEqual(self.proxy.get("/a").status, 503)
+                self.assertEqual(self.proxy.get("/b").body, b"two")
+            self.proxy.wait_for_log(said, start=self._logged)
         self.assertEqual(self.proxy.worker_pids(), pids)
         self.proxy.publish("a", one, path="/a")
         self.assertEqual(self.ask("/a", 32, clients=16), {"one": 32})
