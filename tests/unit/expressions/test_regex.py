@@ -74,7 +74,7 @@ class BoundedTests(SynchronousTestCase):
             found = bounded(text)
             begun = time.process_time()
             found.pattern.search(b"a" * min(found.longest_bytes, 16384))
-            self.assertLess(time.process_time() - begun, 0.5, text)
+            self.assertLess(time.process_time() - begun, 5, text)  # a fault takes minutes
         for text in ("^(.*)(.*)\\1\\2x", "(a)(?:\\1{200}){40}[bc]", ".*.*(?:a(?=[ab]{200})){200}c"):
             self.assertRaises(InvalidExpression, bounded, text)
 
