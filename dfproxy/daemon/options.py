@@ -23,9 +23,9 @@ def check(settings: Settings, strategies: Strategies) -> None:
     Options that name plugins or are OpenSSL's business.
 
     Raises:
-        InvalidSettings: one is not known.
+        InvalidSettings: one is not known, or names a file that cannot be read.
     """
-    make_context(settings.tls, ())
+    make_context(settings.tls if settings.tls.client_ca else with_client_ca(settings.tls), ())
     problems: list[Problem] = [*too_few(raised())]
     if settings.api_token_file:
         read_tokens(settings.api_token_file)

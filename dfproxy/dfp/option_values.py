@@ -10,7 +10,7 @@ Source: DFP's variables; HAProxy `bind`, `balance`, time format.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address, ip_network
 
 from dfproxy.model.listener import Listener
@@ -85,6 +85,19 @@ BIND_WORDS = {
 }
 """
 Words that may follow a port, and how many words each takes with it (HAProxy `bind`).
+"""
+
+BIND_INSTEAD = {
+    **dict.fromkeys(("alpn", "npn"), "ENABLE_H2"),
+    **dict.fromkeys(("ciphers", "ciphersuites"), "SSL_BIND_CIPHERS"),
+    **dict.fromkeys(("curves", "ecdhe", "ssl-max-ver", "ssl-min-ver"), "SSL_BIND_OPTIONS"),
+    **dict.fromkeys(("no-sslv3", "no-tlsv10", "no-tlsv11", "no-tlsv12"), "SSL_BIND_OPTIONS"),
+    **dict.fromkeys(("no-tls-tickets", "strict-sni"), "SSL_BIND_OPTIONS"),
+    "crt": "CERTS_DIR",
+    "maxconn": "MAX_CONNECTIONS",
+}
+"""
+Words behind one port that have no effect here, and what says the same for all ports.
 """
 
 TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
@@ -438,9 +451,28 @@ def _listener(item: str) -> Listener:
         if options[at] == "ca-file" or options[at : at + 2] in (["verify", "optional"], ["verify", "required"]):
             # To pass over it would let everybody in.
             raise ValueError(f"port {port}: {options[at]} is not for one port; client certificates: --ca-file")
+        if options[at] == "interface":  # likewise: it would be open on all of them
+            raise ValueError(f"port {port}: interface is not for one port; addresses of all: --bind-address")
         at += 1 + takes
     plain = tuple(word for word in options if word != "ssl")
     return Listener("", port, tls=":ssl" in item or "ssl" in options, options=plain)
+
+
+def unheeded(listeners: Iterable[Listener]) -> list[str]:
+    """
+    A line for each bind option that would change something and has no effect here.
+    """
+    found = []
+    for listener in listeners:
+        at = 0
+        while at < len(listener.options):
+            name = listener.options[at]
+            if name in BIND_INSTEAD:
+                found.append(
+                    f"port {listener.port}: {name} has no effect for one port; {BIND_INSTEAD[name]} is for all"
+                )
+            at += 1 + BIND_WORDS[name]
+    return found
 
 
 def balance(value: str) -> Balance:

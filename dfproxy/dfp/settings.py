@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from dfproxy.dfp.option_values import ports, unheeded
 from dfproxy.dfp.options import BY_NAME, OPTIONS, Option, markdown
 from dfproxy.dfp.parameters import TABLE
 from dfproxy.dfp.rawtext import RawText, read_raw
@@ -157,6 +158,10 @@ def deferred(
     if front is not None:
         raw = front_text(front.texts[0], Settings(environment=_askable(environment)))
         found += [f"{front.spelled}: {note}" for note in raw.notes]
+    for name in ("default-ports", "bind-ports"):
+        given = _given(BY_NAME[name], options, environment, secrets)
+        if given is not None:
+            found += [f"{given.spelled}: {line}" for line in unheeded(ports(given.texts[0]))]
     user, password = (
         _given(option, options, environment, secrets)
         for option in options_of(environment)

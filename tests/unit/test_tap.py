@@ -185,6 +185,9 @@ class OptionsTests(SynchronousTestCase):
         code, said = self.check_config("--balance", "nope")
         self.assertEqual(code, 1)
         self.assertIn("problem: --balance=nope", said)
+        code, said = self.check_config("--ca-file", "/no/such/file")
+        self.assertEqual(code, 1)
+        self.assertIn("problem: --ca-file=/no/such/file: cannot be read", said)
 
     def check_config(self, *arguments: str) -> tuple[object, str]:
         out = io.StringIO()

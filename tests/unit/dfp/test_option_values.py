@@ -282,3 +282,4 @@ class ValueTests(SynchronousTestCase):
         """
         self.assert_refused(kinds.ports, "443 ssl ca-file /x", "443 ssl verify required", reason="--ca-file")
         self.assertEqual(len(kinds.ports("443 ssl verify none")), 1)
+        self.assert_refused(kinds.ports, "80 interface eth0", reason="--bind-address")

@@ -433,6 +433,23 @@ class DeferredTests(SynchronousTestCase):
         self.assertNotIn("secret\n", "\n".join(lines) + "\n")
         self.assertNotIn("me:", "".join(lines))
 
+    def test_bind_options(self) -> None:
+        """
+        Words behind a port that HAProxy minds and we do not; those without consequences are passed over.
+        """
+        lines = deferred(
+            {},
+            {"DEFAULT_PORTS": "80 defer-accept,443 ssl-min-ver TLSv1.3 name crt:ssl", "BIND_PORTS": "81 maxconn 9"},
+            {},
+        )
+        self.assertEqual(
+            lines,
+            (
+                "DEFAULT_PORTS: port 443: ssl-min-ver has no effect for one port; SSL_BIND_OPTIONS is for all",
+                "BIND_PORTS: port 81: maxconn has no effect for one port; MAX_CONNECTIONS is for all",
+            ),
+        )
+
     def test_nothing_given(self) -> None:
         """
         Nothing given, nothing said.
