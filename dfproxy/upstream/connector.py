@@ -103,27 +103,36 @@ class _Attempt(ClientFactory):
             connection.transport.write(self._greeting)
         self._usable(connection)
 
+    def _over(self) -> ConnectionWaiter:
+        """
+        It ends. The transport knows us for as long as it lives: we let go of who waited, whose client may be long gone
+        by then, and of the reactor's connector, which has us as its factory.
+        """
+        self._server.connecting.remove(self)
+        self._stop = None
+        waiter = self._waiter
+        del self._waiter
+        return waiter
+
     def _usable(self, connection: ServerConnection) -> None:
-        server = self._server
-        server.connecting.remove(self)
+        waiter, server = self._over(), self._server
         server.connections += 1
         server.backend.connected(server)
-        self._waiter.connected(connection)
+        waiter.connected(connection)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         if getattr(reason.value, "osError", None) in OUR_OWN:
-            self._server.connecting.remove(self)
+            waiter = self._over()
             self._connector.lack(str(reason.value))
-            self._waiter.connect_failed(self._server, False)
+            waiter.connect_failed(self._server, False)
             return
         self._failed(reason.check(ConnectTimeoutError) is not None)
 
     def _failed(self, timed_out: bool) -> None:
-        server = self._server
-        server.connecting.remove(self)
+        waiter, server = self._over(), self._server
         server.connect_errors += 1
         server.backend.connect_failed(server)
-        self._waiter.connect_failed(server, timed_out)
+        waiter.connect_failed(server, timed_out)
 
 
 class _SecureAttempt(_Attempt):

@@ -4,10 +4,12 @@ Connecting: one attempt, its limit, and who is told.
 
 from __future__ import annotations
 
+import gc
 import ssl
 from dataclasses import replace
 from errno import EADDRNOTAVAIL, EMFILE, ENFILE
 from typing import Any
+from weakref import ref
 
 from twisted.internet.error import ConnectBindError, ConnectionRefusedError
 from twisted.logger import formatEvent, globalLogPublisher
@@ -107,6 +109,23 @@ class ConnectorTests(SynchronousTestCase):
         (connection,) = self.waiter.told
         self.assertIs(connection.state, State.IDLE)
         self.assertEqual((self.server.idle, self.server.connections, self.server.connect_errors), ([], 1, 0))
+
+    def test_lets_go(self) -> None:
+        """
+        Who asked is let go of once told, without the help of the garbage collector: a client that has gone, with its
+        buffers, would stay as long as the connection to the server, or longer.
+        """
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for manner in ("accept", "refuse"):
+            self.waiter = Waits()
+            left = ref(self.waiter)
+            self.ask(manner)
+            self.reactor.settle()
+            told = self.waiter.told
+            self.assertEqual(len(told), 1)
+            del self.waiter
+            self.assertIsNone(left(), manner)
 
     def test_not_its_fault(self) -> None:
         """
