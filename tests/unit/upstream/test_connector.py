@@ -121,11 +121,13 @@ class ConnectorTests(SynchronousTestCase):
             self.waiter = Waits()
             left = ref(self.waiter)
             self.ask(manner)
+            (attempt,) = self.server.connecting  # which the reactor's connector keeps as long as the connection lives
             self.reactor.settle()
             told = self.waiter.told
             self.assertEqual(len(told), 1)
             del self.waiter
             self.assertIsNone(left(), manner)
+            self.assertIsNone(attempt._stop)
 
     def test_not_its_fault(self) -> None:
         """
