@@ -105,6 +105,8 @@ class Undo(WaitingVerb):
         text = given.value("to")
         if text and not (text.isascii() and text.isdigit() and len(text) <= 10):
             return _wrong(text, "must be the number of a revision, such as to=12")
+        if not text and latest == control.revisions.since.number:
+            return _wrong(text, f"there is nothing to take back: no revision before {latest} is kept")
         number = int(text) if text else latest - 1
         try:
             back = control.revisions.back_to(number)

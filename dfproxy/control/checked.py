@@ -129,7 +129,7 @@ class Checked:
         if self.took_s is not None:
             found["check_duration"] = str(int(self.took_s * 1000))
             if self.reason.startswith(ANSWERED):
-                found["check_code"] = self.reason.removeprefix(ANSWERED)
+                found["check_code"] = self.reason.removeprefix(ANSWERED)[:3]
         return found
 
     def _result_word(self) -> str:

@@ -291,7 +291,7 @@ class Servers:
             why += f": {checked.reason}" if checked.reason else ""
         last_resort = bool(why) and self._checks.is_last_resort(key) and said != "maint" and weight > 0
         if not why and left_out:
-            why = f"left out by {left_out} workers for what they have seen of it"
+            why = f"left out by {left_out} worker{'s' * (left_out > 1)} for what was seen of it in traffic"
         row: dict[str, Any] = {
             "ServiceName": service.name,
             "Backend": destination.backend_name,

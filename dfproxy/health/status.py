@@ -211,6 +211,8 @@ def why_unused(standing: str, weight: int, checked: State | None) -> str:
         return "drain: no new clients, said the operator"
     if not weight:
         return "its weight is 0"
+    if checked is State.RECOVERING:
+        return "recovering: too few checks in a row have succeeded yet"
     if checked is not None and checked not in _USED:
         return f"{checked.value}: its checks fail"
     return ""

@@ -35,6 +35,11 @@ import httptools
 from dfproxy.model.checks import Check
 from dfproxy.polling import Poller
 
+UNNAMED = ", which checkStatus does not name"
+"""
+What is said of a status that would be right otherwise.
+"""
+
 ANSWER_BYTES = 65536
 """
 How much of an answer is looked at: its head, and the part of its body in which a text is searched.
@@ -333,7 +338,7 @@ class Answer:
         if self._status:
             right = self._status in self._check.statuses if self._check.statuses else 200 <= self._status < 400
             if not right:
-                return f"answered {self._status}"
+                return f"answered {self._status}{UNNAMED if self._check.statuses else ''}"
             if self._wanted in self._body:
                 return ""
         if self._status and (self._whole or ended or not self._left):

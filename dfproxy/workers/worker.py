@@ -25,7 +25,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall
-from twisted.logger import ILogObserver, LogEvent, eventAsText, globalLogBeginner
+from twisted.logger import ILogObserver, LogEvent, LogLevel, eventAsText, globalLogBeginner
 from twisted.python.failure import Failure
 from zope.interface import provider
 
@@ -442,7 +442,12 @@ class Relayed(io.TextIOBase):
 def _write_event(event: LogEvent) -> None:
     """
     An observer for what the leader relays: it adds the time itself.
+
+    What Twisted says of each socket that is opened or closed is left out: of an address that stays open another worker
+    takes over a socket, and "Port 80 Closed" would tell what is not so.
     """
+    if event.get("log_namespace") == "log_legacy" and event["log_level"] is LogLevel.info:
+        return
     text = eventAsText(event, includeTimestamp=False, includeSystem=False)
     if text:
         sys.stderr.write(f"{event['log_level'].name} {event.get('log_namespace', '-')}: {text}\n")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import ssl
 import threading
 import time
@@ -75,9 +76,27 @@ class SwapTests(TlsCase):
         self.put("demo.pem", known("later.test"))
         self.proxy.end()
         port, options = port_options()
-        self.proxy = proxy = Proxy(*options, "--certs-dir", str(self.folder))
-        self.assertEqual(TlsPort(proxy, port).shown(), "later.test")
-        self.assertNotIn(f"ProxySite starting on {port}", proxy.log())
+        stop = threading.Event()
+        plain: list[bytes] = []
+
+        def ask() -> None:
+            while not stop.is_set():
+                try:
+                    with socket.create_connection(("127.0.0.1", port), 5) as client:
+                        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                        plain.append(client.recv(100))
+                except OSError:
+                    time.sleep(0.005)  # not there yet, or cut
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        try:
+            self.proxy = proxy = Proxy(*options, "--certs-dir", str(self.folder))
+            self.assertEqual(TlsPort(proxy, port).shown(), "later.test")
+        finally:
+            stop.set()
+            thread.join()
+        self.assertEqual([answer for answer in plain if answer.startswith(b"HTTP/")], [])
 
     def test_a_thousand(self) -> None:
         """

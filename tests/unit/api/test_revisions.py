@@ -122,6 +122,7 @@ class UndoTests(RevisionsCase):
         for query in ("?to=x", "?to=-1", "?to=99", "?to=1.5", "?to=%D9%A1", "?to=99999999999", ""):
             said = self.undo(query)
             self.assertEqual((said.status, said.json["Problems"][0]["Parameter"]), (400, "to"), query)
+        self.assertIn("nothing to take back", self.undo().json["Message"])
         self.assertEqual((self.get("undo").status, self.get("undo").headers["allow"]), (405, "POST"))
         self.assertEqual(self.plane.calls, [])
 

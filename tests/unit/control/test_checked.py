@@ -56,6 +56,7 @@ class CheckedTests(SynchronousTestCase):
             ("/", "Connection refused", "L4CON", None),
             ("/", "no answer within 2 s", "L7TOUT", None),
             ("/", "answered 503", "L7STS", "503"),
+            ("/", "answered 200, which checkStatus does not name", "L7STS", "200"),
             ("/", "closed without an answer", "L7RSP", None),
             ("/", "its answer does not hold the text of checkBody", "L7RSP", None),
             ("/", "TLS: wrong version number", "L6RSP", None),

@@ -229,6 +229,8 @@ class RowsTests(ServersCase):
         self.order("s_0", READY, weight=0)
         self.assertIn("weight is 0", self.rows()["10.0.0.1:80"][1])
         self.order("s_0", reset=True)
+        self.left_out[A] = 1
+        self.assertIn("1 worker for", self.rows()["10.0.0.1:80"][1])
         self.left_out[A] = 2
         self.assertIn("2 workers", self.rows()["10.0.0.1:80"][1])
         self.dead.add(B[0])

@@ -181,7 +181,8 @@ class UsableTests(SynchronousTestCase):
         self.assertIn("maint", why_unused(MAINT, 0, State.DOWN))
         self.assertIn("drain", why_unused(DRAIN, 1, State.DOWN))
         self.assertIn("weight", why_unused(READY, 0, State.UP))
-        self.assertIn("checks fail", why_unused(READY, 1, State.RECOVERING))
+        self.assertIn("checks fail", why_unused(READY, 1, State.DOWN))
+        self.assertIn("too few", why_unused(READY, 1, State.RECOVERING))
         self.assertEqual(why_unused(READY, 1, State.FAILING), "")
         self.assertEqual(why_unused(READY, 1, None), "")
 

@@ -334,7 +334,8 @@ class AnswerTests(SynchronousTestCase):
             (200, (404,), False),
         ):
             head = b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status
-            self.assertEqual(self.judged(head, statuses=wanted) == "", right, status)
+            said = self.judged(head, statuses=wanted)
+            self.assertEqual((said == "", "checkStatus" in str(said)), (right, bool(wanted) and not right), status)
 
     def test_interim(self) -> None:
         """

@@ -5,11 +5,14 @@ What a worker does with what the leader says, over a real channel, with a data p
 from __future__ import annotations
 
 import gc
+import io
 import os
 import socket
+import sys
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -39,7 +42,7 @@ from dfproxy.workers.messages import (
     Resolve,
     build_id,
 )
-from dfproxy.workers.worker import BEAT_S, FAILED, FREEZE_SERVICES, LEAVE_S, Relayed, Worker
+from dfproxy.workers.worker import BEAT_S, FAILED, FREEZE_SERVICES, LEAVE_S, Relayed, Worker, _write_event
 from tests.unit.workers.pump import Pump
 from tests.unit.workers.test_definitions import members, service
 
@@ -322,3 +325,16 @@ class RelayedTests(SynchronousTestCase):
         self.assertEqual(os.read(reading, 6), b"first\n")
         os.close(reading)
         stderr.write("lost\n")
+
+    def test_events(self) -> None:
+        """
+        What is logged is written with its level, what Twisted says of its sockets is not, its errors are.
+        """
+        written = io.StringIO()
+        self.patch(sys, "stderr", written)
+        plain = {"log_format": "a word", "log_level": LogLevel.info, "log_namespace": "dfproxy.x"}
+        legacy = {"log_format": "(TCP Port 80 Closed)", "log_level": LogLevel.info, "log_namespace": "log_legacy"}
+        for event in (plain, legacy, legacy | {"log_format": "Unhandled Error", "log_level": LogLevel.critical}):
+            _write_event(event)
+        said = written.getvalue().splitlines()
+        self.assertEqual(said, ["info dfproxy.x: a word", "critical log_legacy: Unhandled Error"])
