@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from dfproxy.dfp.option_values import ports, unheeded
-from dfproxy.dfp.options import BY_NAME, OPTIONS, Option, markdown
+from dfproxy.dfp.options import BY_NAME, NOT_APPLICABLE, OPTIONS, Option, markdown
 from dfproxy.dfp.parameters import TABLE
 from dfproxy.dfp.rawtext import RawText, read_raw
 from dfproxy.dfp.steps import compressed
@@ -279,6 +279,8 @@ def _parse(given: Given, chosen: dict[str, Any], problems: list[Problem]) -> Non
         try:
             values.append(given.option.parse(text))
         except ValueError as error:
+            if given.option.later.startswith(NOT_APPLICABLE):
+                continue  # `deferred` tells of it: what has no effect must not keep a stack of DFP's from starting
             shown = "(not shown)" if given.option.hidden else _one_line(text)
             problems.append(Problem(given.spelled, shown, str(error)))
     if given.option.repeats:

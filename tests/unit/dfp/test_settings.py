@@ -433,6 +433,15 @@ class DeferredTests(SynchronousTestCase):
         self.assertNotIn("secret\n", "\n".join(lines) + "\n")
         self.assertNotIn("me:", "".join(lines))
 
+    def test_values_without_effect(self) -> None:
+        """
+        Whatever the value of an option that has no effect, the proxy starts, and says that it has none.
+        """
+        environment = {"TERMINATE_ON_RELOAD": "perhaps", "RECONFIGURE_ATTEMPTS": "many"}
+        self.assertEqual(problems_of({}, environment), [])
+        names = {line.partition(":")[0] for line in deferred({}, environment, {})}
+        self.assertEqual(names, set(environment))
+
     def test_bind_options(self) -> None:
         """
         Words behind a port that HAProxy minds and we do not; those without consequences are passed over.
