@@ -74,12 +74,6 @@ class Poller:
         self._epoll.register(descriptor, _ALL)
         self._owners[descriptor] = ready
 
-    def hand_on(self, descriptor: int, ready: Ready) -> None:
-        """
-        Tell somebody else of a socket that is watched. What was told before is not told again.
-        """
-        self._owners[descriptor] = ready
-
     def forget(self, descriptor: int) -> None:
         """
         Watch it no more; before it is closed, since a duplicate of it may live on. Unknown ones are fine.

@@ -268,7 +268,7 @@ class CheckingDataPlane:
         Have the right servers of a destination checked.
         """
         destination, here = self._destination(key), self._checked.get(key)
-        check = None if destination is None else self._check_of(key, destination)
+        check = None if destination is None else self._check_of(destination)
         if destination is None or check is None:
             if here is not None:
                 for checked in self._checked.pop(key).values():
@@ -301,7 +301,7 @@ class CheckingDataPlane:
                 if pool.stream.group:
                     yield from pool.members
 
-    def _check_of(self, key: Key, destination: Destination) -> Check | None:
+    def _check_of(self, destination: Destination) -> Check | None:
         if destination.stream is None or not destination.stream.group:
             return destination.check
         for pools in self._pools().values():

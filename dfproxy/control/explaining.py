@@ -175,7 +175,7 @@ class Explanation:
         resource = ReverseProxyResource(lookup=looked_up, traffic=self._traffic)
         exchange = resource.exchange(_Nobody(), head)  # type: ignore[arg-type]  # as much of a client as is asked
         target = targets[0] if targets else None
-        self._tell_route(recorder, head)
+        self._tell_route(recorder)
         answer = self._answer
         if exchange is None:
             answer |= {"Outcome": "no route takes it: answered 503", "Code": 503}
@@ -217,7 +217,7 @@ class Explanation:
         if location:
             self._answer["Location"] = shown(location)
 
-    def _tell_route(self, recorder: Recorder, head: RequestHead) -> None:
+    def _tell_route(self, recorder: Recorder) -> None:
         """
         The route that was found, its conditions and its steps.
         """

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from dfproxy.model.service import Service
-from dfproxy.model.snapshot import Change, Snapshot
+from dfproxy.model.snapshot import Change
 from dfproxy.routing.shadows import Key, Shadow, ShadowIndex, Shadows
 
 log = Logger()
@@ -58,14 +58,12 @@ class Overlaps:
         for service in services:
             self._put(service)
 
-    def changed(self, before: Snapshot, change: Change, causes: object = ()) -> None:
+    def changed(self, change: Change) -> None:
         """
         A change is in force: tell what its services shadow, and what shadows them.
 
         Args:
-            before: what was in force.
-            change: to what it was changed.
-            causes: why; not looked at.
+            change: what is other than before.
         """
         for name in change.removed:
             self._index.drop(name)

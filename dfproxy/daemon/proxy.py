@@ -484,7 +484,7 @@ class ProxyService(TwistedService):
 
     def _told(self, before: Snapshot, change: Change, causes: list[tuple[str, str]]) -> None:
         self.revisions.add(before, change, causes)
-        self._overlaps.changed(before, change)
+        self._overlaps.changed(change)
         self._quarantine.changed(change)
 
     def _ask_names(self, service: str, index: int) -> None:

@@ -16,6 +16,7 @@ from ipaddress import ip_address, ip_network
 from dfproxy.model.listener import Listener
 from dfproxy.model.service import Balance
 from dfproxy.model.settings import Tls
+from dfproxy.observe.accesslog import FORMATS
 from dfproxy.observe.logformat import HTTP, TCP, Field, UnknownFormat, compile_format
 
 Parser = Callable[[str], object]
@@ -513,7 +514,7 @@ def access_log(value: str) -> tuple[str, str]:
     if stripped.lower() in ("", "off", "none"):
         return "", "json"
     form, colon, where = stripped.partition(":")
-    if form not in ("json", "httplog"):
+    if form not in FORMATS:
         form, colon, where = "json", ":", stripped
     if not colon:
         where = "-"

@@ -46,20 +46,6 @@ _NUMBERED = re.compile(r"[0-9]+(?:_|\Z)")
 _INDEX = re.compile(r"(.+)_([1-9]|10)\Z")
 
 
-def declared_services(
-    queries: tuple[str, ...], environment: Mapping[str, str], default_mode: str = ""
-) -> list[list[tuple[str, str]]]:
-    """
-    Every service declared at start: first those of the variables, then those of the options.
-
-    Args:
-        queries: each as the query of a reconfigure call.
-        environment: variables.
-        default_mode: `reqMode` of services of variables that give none (`DEFAULT_PROTOCOL`); empty: leave it out.
-    """
-    return services_of_variables(environment, default_mode) + [services_of_query(query) for query in queries]
-
-
 def services_of_query(query: str) -> Pairs:
     """
     Parameters of one `--service`; form decoding as for the API (`+` is a blank).

@@ -32,8 +32,6 @@ SIZE_DIGITS = 15
 Most hexadecimal digits of a chunk size.
 """
 
-LAST_CHUNK = b"0\r\n\r\n"
-
 CHUNKS_AT_ONCE = 512
 """
 Most chunks that are taken apart in one go, then others get their turn: less than a millisecond. A read of 256 KiB may

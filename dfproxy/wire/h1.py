@@ -39,8 +39,6 @@ _SECTION = re.compile(_FIELDS)
 # What can be no beginning of a head: a control character, a lone LF, a lone CR.
 _HOPELESS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r[^\n]")
 
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
 # Fields that need a second look are found by one search over the lower-case section, which begins with the LF of the
 # line before it: 0.8 us for an answer of eight fields, where a look at each line takes 2.
 _REQUEST_FIELDS = (

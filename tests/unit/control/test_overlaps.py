@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dfproxy.control.overlaps import TOLD, Overlaps
 from dfproxy.model.match import Match, PathPattern
 from dfproxy.model.service import Service
-from dfproxy.model.snapshot import Change, Revision, Snapshot
+from dfproxy.model.snapshot import Change, Revision
 from dfproxy.routing.precedence import DfpOrder
 from dfproxy.routing.shadows import Shadows
 from tests.unit.routing.naive import service
@@ -41,7 +41,7 @@ class OverlapTests(SynchronousTestCase):
         Put these in force; what the log says.
         """
         self.events.clear()
-        self.overlaps.changed(Snapshot(), Change(Revision(1), services, removed))
+        self.overlaps.changed(Change(Revision(1), services, removed))
         while self.clock.getDelayedCalls():
             self.clock.advance(0)
         return [formatEvent(event) for event in self.events if event["log_namespace"].endswith("overlaps")]

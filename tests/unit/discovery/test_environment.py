@@ -11,7 +11,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from dfproxy.dfp.parameters import BY_NAME, BY_VARIABLE, TABLE
 from dfproxy.dfp.reconfigure import read
 from dfproxy.discovery.environment import (
-    declared_services,
     files_named,
     services_of_query,
     services_of_variables,
@@ -238,10 +237,3 @@ class VariableTests(SynchronousTestCase):
             for name, value in pairs:
                 self.assertIn(name.partition(".")[0], BY_NAME)
                 self.assertTrue(value)
-
-    def test_both_sources(self) -> None:
-        """
-        Services of variables come first, then those of options.
-        """
-        found = declared_services(("serviceName=b",), {"DFP_SERVICE_SERVICE_NAME": "a"})
-        self.assertEqual(found, [[("serviceName", "a")], [("serviceName", "b")]])
