@@ -17,6 +17,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -226,7 +227,13 @@ class Certificates:
                 self.count += 1
                 self.stored[certificate.file] = self.count
                 names = _names(certificate) if certificate.listed != () else "nobody: --crt-list-path does not name it"
-                log.info("certificate {file} is in force for {names}", file=certificate.file, names=names)
+                end = datetime.fromtimestamp(certificate.not_after, UTC)
+                log.info(
+                    "certificate {file} is in force for {names}; it is good until {end:%Y-%m-%d %H:%M} UTC",
+                    file=certificate.file,
+                    names=names,
+                    end=end,
+                )
         except OSError as error:
             raise InvalidCertificate(_unwritable(self.folder, error)) from error
         finally:

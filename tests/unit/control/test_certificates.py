@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -17,7 +18,7 @@ from dfproxy.errors import InvalidCertificate, InvalidService, Refused
 from dfproxy.interfaces import IPublisher
 from dfproxy.model.match import Match
 from dfproxy.model.service import Destination, Service
-from tests.certificates import known
+from tests.certificates import known, make
 from tests.fakes import FakePublisher
 
 
@@ -91,6 +92,21 @@ class PutTests(CertificatesCase):
         both = self.certificates.put(("x", known("demo.test").bundle), ("y", b"rubbish"))
         self.failureResultOf(both, InvalidCertificate)
         self.assertEqual(self.publisher.calls, [])
+
+    def test_told(self) -> None:
+        """
+        The log says for which names it is in force, and until when it is good: an expired one is stored like others.
+        """
+        said: list[str] = []
+
+        def observe(event: Any) -> None:
+            if event["log_namespace"] == "dfproxy.control.certificates":
+                said.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.successResultOf(self.certificates.put(("x", make("old.test", days=30).bundle)))
+        self.assertEqual(said, ["certificate x is in force for old.test; it is good until 2026-01-31 00:00 UTC"])
 
     def test_same_again(self) -> None:
         """
