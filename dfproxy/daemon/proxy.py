@@ -29,7 +29,7 @@ from twisted.logger import Logger
 from dfproxy import __version__
 from dfproxy.api.config import as_text
 from dfproxy.api.control import Control
-from dfproxy.api.distribute import NoReplicas, Replicas
+from dfproxy.api.distribute import Replicas
 from dfproxy.api.guard import Guard, exposed
 from dfproxy.api.root import make_site
 from dfproxy.control.asking import Asking
@@ -55,11 +55,11 @@ from dfproxy.daemon.plane import Plane
 from dfproxy.daemon.quarantine import Quarantine
 from dfproxy.daemon.readiness import Phase, Readiness
 from dfproxy.daemon.reload import FileReload
+from dfproxy.daemon.replicas import other_replicas
 from dfproxy.daemon.upgrading import Upgrading, give_log, remove_pid_file
 from dfproxy.descriptors import raised
 from dfproxy.dfp.reading import Reading
 from dfproxy.dfp.reconfigure import read
-from dfproxy.discovery.addresses import Answer, Verdict
 from dfproxy.discovery.declared import Declared
 from dfproxy.discovery.dns import Names
 from dfproxy.discovery.expiry import Expiry
@@ -75,7 +75,7 @@ from dfproxy.errors import DfproxyError, InvalidService, InvalidSettings, NotUpg
 from dfproxy.interfaces import IDataPlane
 from dfproxy.model.service import Service
 from dfproxy.model.settings import Settings
-from dfproxy.model.snapshot import Change, Snapshot
+from dfproxy.model.snapshot import Change, Revision, Snapshot
 from dfproxy.observe.clients import measures as client_measures
 from dfproxy.observe.prometheus import Measure
 from dfproxy.polling import Poller
@@ -169,7 +169,23 @@ class ProxyService(TwistedService):
         self._tokens.read()
         self._guard = Guard(settings.api_networks, self._tokens)
         self.api = ApiPort(reactor, settings.api_address, settings.api_port)
-        order = self._strategies.orders[settings.route_order].key
+        self._make_plane()
+        self._make_publisher(owner)
+        self._make_sources(again)
+        self._make_looks()
+        self._make_succession(command)
+        self._notifier = Notifier({}, os.getpid(), reactor)
+        self._control = self._make_control()
+        self._at_start: Deferred[Any] | None = None
+
+    # --- assembly, each part after those that it is given -------------------------------------------------------
+
+    def _make_plane(self) -> None:
+        """
+        Where traffic is carried; with the ports of services and the checks of servers before it.
+        """
+        settings, reactor = self.settings, self._reactor
+        self._order = order = self._strategies.orders[settings.route_order].key
         self.plane: Plane
         if settings.workers:
             self.plane = InWorkers(reactor, settings, order, self._ask_names, self._heritage)
@@ -197,6 +213,12 @@ class ProxyService(TwistedService):
             lambda: self.ports.pools,
         )
         self.data_plane: IDataPlane = self.checks
+
+    def _make_publisher(self, owner: tuple[int, int] | None) -> None:
+        """
+        The one door, what is durable, who the servers are, and who is told of changes.
+        """
+        settings, reactor = self.settings, self._reactor
         self._networks = OwnNetworks(reactor)
         resolver = DnsAddresses(reactor, settings.in_swarm, networks=self._networks)
         self.names = Names(reactor, settings, self.data_plane, resolver)
@@ -207,11 +229,17 @@ class ProxyService(TwistedService):
         record = self._state.record if self._state is not None else None
         waiting = settings.limits.api_calls + settings.limits.api_queue
         recognise = self._state.recognise if self._state is not None else None
-        self._overlaps = Overlaps(order, reactor)
+        self._overlaps = Overlaps(self._order, reactor)
         self.revisions = Revisions(time.time)  # noqa: TID251  people read it
         self.publisher = Publisher(self.data_plane, self.names, reactor, record, waiting, recognise, told=self._told)
         self.servers = Servers(self.publisher, self.names, self.checks, self.plane.left_out, reactor)
         self._figures = self.plane.figures(self.publisher, self.names, self.servers)
+
+    def _make_sources(self, again: Callable[[], Settings] | None) -> None:
+        """
+        Where definitions, users and certificates come from besides calls.
+        """
+        settings, reactor = self.settings, self._reactor
         run: Run = partial(deferToThreadPool, reactor, reactor.getThreadPool())
         self._run = run
         self._users = UserLists(settings, again, self._read_again, self.publisher, reactor, run)
@@ -242,6 +270,12 @@ class ProxyService(TwistedService):
         if self._state is not None:
             news = lambda: (self.names.epoch, self.swarm.owned())  # noqa: E731  short
             self._remembered = Remembered(self._state.folder, reactor, self._state.in_thread, news, self._known)
+
+    def _make_looks(self) -> None:
+        """
+        What looks at all of it: is it loaded, is it ready, is it written down, is it read again.
+        """
+        settings, reactor = self.settings, self._reactor
         self._quarantine = Quarantine(self.data_plane, reactor)
         self._readiness = Readiness(self.plane, self._siblings, self.swarm, self.names)
         self._reload = FileReload(
@@ -251,7 +285,7 @@ class ProxyService(TwistedService):
             self.names,
             self.data_plane,
             lambda: self.publisher.snapshot,
-            run,
+            self._run,
             self._other_users,
         )
         self._config_text: ConfigText | None = None
@@ -259,6 +293,12 @@ class ProxyService(TwistedService):
             self._config_text = ConfigText(
                 reactor, settings.config_text, self._text_version, lambda: as_text(self._control)
             )
+
+    def _make_succession(self, command: Command | None) -> None:
+        """
+        What becomes of us when another version takes over.
+        """
+        settings, reactor = self.settings, self._reactor
         if command is not None and settings.state_dir:
             # As another user the default would be another folder.
             command = command.with_option("state-dir", os.path.abspath(settings.state_dir))
@@ -284,9 +324,6 @@ class ProxyService(TwistedService):
             begun=lambda: self._notifier.reloading("another version is tried"),
             over=lambda why: self._notifier.ready(f"no upgrade, this version goes on: {why}"),
         )
-        self._notifier = Notifier({}, os.getpid(), reactor)
-        self._control = self._make_control()
-        self._at_start: Deferred[Any] | None = None
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -351,12 +388,15 @@ class ProxyService(TwistedService):
         remembered.start()
         if found.revision:
             # Servers are told as soon as they are known: those given by address, and those known last, at once.
-            services, holds = tuple(found.services.values()), tuple(found.holds.values())
-            orders = tuple(order for of_one in found.orders.values() for order in of_one.values())
-            restored = self.publisher.restore(services, found.revision, (), holds, orders)
+            restored = self._taken_up(found)
             restored.addCallback(self.revisions.begin)
-            restored.addCallback(lambda _: self._overlaps.begin(services))
+            restored.addCallback(lambda _: self._overlaps.begin(tuple(found.services.values())))
             restored.addErrback(lambda failure: log.failure("what was in force cannot be taken up again", failure))
+
+    def _taken_up(self, found: Replayed) -> Deferred[Revision]:
+        services, holds = tuple(found.services.values()), tuple(found.holds.values())
+        orders = tuple(order for of_one in found.orders.values() for order in of_one.values())
+        return self.publisher.restore(services, found.revision, (), holds, orders)
 
     @inlineCallbacks
     def _begin(self) -> Generator[Deferred[Any], Any, None]:
@@ -462,10 +502,8 @@ class ProxyService(TwistedService):
         """
         found = Replayed() if self._state is None else self._state.look()
         certificates = self._files.first()
-        services = tuple(found.services.values())
         self.plane.begin_with(self.publisher.begin_with(certificates))
-        orders = tuple(order for of_one in found.orders.values() for order in of_one.values())
-        restored = self.publisher.restore(services, found.revision, (), tuple(found.holds.values()), orders)
+        restored = self._taken_up(found)
         yield self.plane.start()
         yield restored
         yield self._quarantine.look()
@@ -529,17 +567,7 @@ class ProxyService(TwistedService):
         )
 
     def _other_replicas(self) -> Deferred[tuple[str, ...]]:
-        name, bound = self.settings.service_name, self.settings.api_address
-
-        def known(answer: Answer) -> tuple[str, ...]:
-            if answer.verdict is not Verdict.FOUND:
-                raise NoReplicas(
-                    f"no replicas known by tasks.{name}: {answer.reason or 'no answer'}; nothing has changed; "
-                    "set SERVICE_NAME to the Swarm service of this proxy, <stack>_<service>, or say distribute=false"
-                )
-            return tuple(address for address in answer.addresses if not self._networks.is_ours(address, bound))
-
-        return self.names.tasks_of(name).addCallback(known)
+        return other_replicas(self.settings.service_name, self.settings.api_address, self.names, self._networks)
 
     def _measures(self) -> Iterable[Measure]:
         yield from self.names.measures()
