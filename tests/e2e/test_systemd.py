@@ -115,10 +115,11 @@ class SystemdTests(SynchronousTestCase):
         """
         self.told("READY=1")
         (self.folder / "slow").touch()
-        for pid in self.proxy.worker_pids():
+        stopped = set(self.proxy.worker_pids())
+        for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
-        began, logged = len(self.times), self.proxy.logged
-        self.proxy.wait_for_log("ProxySite starting", 20, logged)
+        began = len(self.times)
+        until(lambda: not stopped & set(self.proxy.worker_pids()), 30, "all of them are replaced")
         self.told("WATCHDOG=1", len(self.heard))
         times = self.times[began:]
         longest = max(later - earlier for earlier, later in pairwise(times))
