@@ -37,7 +37,7 @@ test: $(STAMP) packages  ## everything: lint, unit, plugins, uv, e2e, oracle, ar
 	@$(BIN)/python -m tests.run
 
 unit: $(STAMP)  ## the unit tests alone, under a minute
-	@$(BIN)/python -m tests.run unit
+	@$(BIN)/python -m tests.run unit unit-more
 
 lint: $(STAMP)  ## ruff and mypy
 	@$(BIN)/python -m tests.run lint

@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from pathlib import Path
 from typing import IO
 
@@ -43,8 +44,8 @@ class Suite:
         tests: what trial loads.
         limit_s: seconds after which it is ended; several times what it takes alone on two cores,
             since CI machines are shared.
-        lane: 0: it runs alone. Suites of other lanes run side by side, those of one lane one after the other: real
-            processes are waited for most of the time, and one after the other they would take more than six minutes.
+        lane: 0: it runs alone. Suites of other lanes that stand together run side by side, those of one lane one after
+            the other: all of it takes less than six minutes so, on two cores.
     """
 
     name: str
@@ -76,17 +77,36 @@ def end_to_end(lane: int) -> tuple[str, ...]:
     return tuple(f"tests.e2e.{name}" for name in (*found[lane - 1 :: LANES], *(FIXED_PORTS if lane == 2 else ())))
 
 
+SECOND_HALF = "f"
+"""
+Where the second half of the time of tests/unit begins, by name.
+"""
+
+
+def units(lane: int) -> tuple[str, ...]:
+    """
+    One half of what is in tests/unit, by the time that it takes.
+
+    Args:
+        lane: 1 or 2.
+    """
+    found = {path.parent.name for path in (ROOT / "tests" / "unit").glob("*/__init__.py")}
+    found |= {path.stem for path in (ROOT / "tests" / "unit").glob("test_*.py")}
+    return tuple(f"tests.unit.{name}" for name in sorted(found) if (name >= SECOND_HALF) == (lane == 2))
+
+
 SUITES = (
-    Suite("architecture", ("tests.test_architecture",), 60),
-    Suite("unit", ("tests.unit",), 180),
-    Suite("plugins", ("tests.plugins",), 60),
-    Suite("uv", ("tests.uv",), 240),
+    Suite("unit", units(1), 180, 1),
+    Suite("unit-more", units(2), 180, 2),
+    Suite("architecture", ("tests.test_architecture",), 60, 1),
+    Suite("uv", ("tests.uv",), 240, 1),
+    Suite("plugins", ("tests.plugins",), 60, 2),
+    Suite("conformance", ("tests.test_conformance",), 420),
     Suite("e2e", end_to_end(1), 600, 1),
     Suite("e2e-more", end_to_end(2), 600, 2),
     Suite("e2e-rest", end_to_end(3), 600, 3),
     Suite("faults", ("tests.faults",), 180, 3),
     Suite("wire", ("tests.wire",), 120, 3),
-    Suite("conformance", ("tests.test_conformance",), 420, 2),
     Suite("oracle", ("tests.oracle",), 240, 1),
     # Last: it looks at what the others did.
     Suite("parts", ("tests.test_parts",), 30),
@@ -268,6 +288,15 @@ def run_lanes(suites: list[Suite]) -> None:
         thread.join()
 
 
+def standing_together(first: str) -> list[Suite]:
+    """
+    The suites from this one on that have lanes, up to the next that runs alone.
+    """
+    names = [suite.name for suite in SUITES]
+    rest = SUITES[names.index(first) :] if first in names else ()
+    return list(takewhile(lambda suite: suite.lane, rest))
+
+
 def print_total(*steps: str) -> int:
     """
     Print what failed and what was skipped, then the count as the last line.
@@ -310,14 +339,15 @@ def main(*wanted: str) -> int:
         for file in RESULTS.glob("*.jsonl"):
             file.unlink()
     chosen = wanted or known
-    beside = [suite for suite in SUITES if suite.lane and not wanted]
+    started: set[str] = set()
     for position, name in enumerate(chosen, 1):
-        if any(suite.name == name for suite in beside):
-            if name == beside[0].name:
-                print(
-                    f"[{position}/{len(chosen)}] side by side: {', '.join(suite.name for suite in beside)}", flush=True
-                )
-                run_lanes(beside)
+        if name in started:
+            continue
+        beside = [suite for suite in standing_together(name) if suite.name in chosen]
+        if len(beside) > 1:
+            started.update(suite.name for suite in beside)
+            print(f"[{position}/{len(chosen)}] side by side: {', '.join(suite.name for suite in beside)}", flush=True)
+            run_lanes(beside)
             continue
         print(f"[{position}/{len(chosen)}] {name}", flush=True)
         began = time.monotonic()
