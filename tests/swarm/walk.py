@@ -393,8 +393,25 @@ class Walk:
             self.publish("demo_proxy")
             self.check("three servers are used on both nodes", True, f"{self.used(3, 20):.1f} s")
         finally:
-            self.docker("stack", "rm", "demo")
+            self._remove_stack("demo")
             self._gone("demo_proxy", "demo_go-demo")
+
+    def _remove_stack(self, name: str) -> None:
+        """
+        `docker stack rm`, again while a task that just ends still uses a network: Docker asks for no more than that.
+        """
+        self.say(f"{self.first.name}$ docker stack rm {name}")
+
+        def removed() -> bool:
+            try:
+                self.docker("stack", "rm", name, show=False)
+            except Failed as failure:
+                if "in use by task" not in str(failure):
+                    raise
+                return False
+            return True
+
+        wait(f"stack {name} is removed", removed, 60, 1)
 
     def stack_dfp(self) -> None:
         """
