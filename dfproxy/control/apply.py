@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from random import Random
 from ssl import SSLContext
 from typing import Any
@@ -24,7 +23,6 @@ from zope.interface import implementer
 from dfproxy.balancing.roundrobin import RoundRobin
 from dfproxy.control.counting import EJECTED, Counting
 from dfproxy.control.draining import Draining
-from dfproxy.control.explaining import Explanation
 from dfproxy.control.loading import Loading
 from dfproxy.control.standings import Standings
 from dfproxy.control.strategies import Strategies
@@ -173,6 +171,8 @@ class LocalDataPlane:
         self.ask_names: Callable[[str, int], None] | None = None
         self.tell_ejected: Callable[[str, int, str, int, float], None] | None = None
         self._draining = Draining(traffic, site)
+        # Bound once: with thousands of backends, each with its own, they would be megabytes.
+        self._hooks = self._try_connect, self._ask, self._tell, self._draining.withdrawn
         self._certificates = certificates or CertificateStore(settings.tls)
         self._is_secure = False
         self._server_sides = ServerSides(settings.certs_dir, settings.tls)
@@ -282,10 +282,11 @@ class LocalDataPlane:
 
     def _backend(self, service: Service, destination: Destination, balancer: IBalancer) -> LiveBackend:
         traffic = self._traffic
-        backend = LiveBackend(service, destination, balancer, traffic.clock, self._try_connect)
-        backend.ask = self._ask
-        backend.outliers.tell = partial(self._tell, backend)
-        backend.withdrawn = self._draining.withdrawn
+        try_connect, backend_asks, tell, withdrawn = self._hooks
+        backend = LiveBackend(service, destination, balancer, traffic.clock, try_connect)
+        backend.ask = backend_asks
+        backend.outliers.tell = tell
+        backend.withdrawn = withdrawn
         return backend
 
     def _try_connect(self, server: LiveServer) -> None:
@@ -498,6 +499,8 @@ class LocalDataPlane:
         return _in_front(prepared.redirects, prepared.table)
 
     def _explain(self, argument: Any) -> Deferred[list[Any]]:
+        from dfproxy.control.explaining import Explanation  # half a megabyte that few workers ever need
+
         wrap = lambda routes: self._fronted(self._lookup(routes))  # noqa: E731  short
         explanation = Explanation(self._table, wrap, self._traffic, self._random, self._strategies.conditions)
         return explanation.of(argument).addCallback(lambda answer: [answer])

@@ -11,7 +11,7 @@ Source: Envoy's outlier detection and retry budget. The rules are in `dfproxy.he
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -80,7 +80,7 @@ class Outliers:
 
     Attributes:
         policy: of the destination.
-        tell: called with a server that is left out, and for how many seconds; None: nobody to tell.
+        tell: called with the fleet, a server of it that is left out, and for how many seconds; None: nobody to tell.
     """
 
     __slots__ = ("_budget", "_clock", "_fleet", "policy", "tell")
@@ -90,7 +90,7 @@ class Outliers:
         self._clock = clock
         self._budget = Budget()
         self.policy = PLAIN
-        self.tell: Callable[[Judged, float], None] | None = None
+        self.tell: Callable[[Any, Judged, float], None] | None = None
 
     def retire(self) -> None:
         """
@@ -115,7 +115,7 @@ class Outliers:
             pause_s = server.conduct.suspend(now)
             self._suspend(server, pause_s)
             if self.tell is not None:
-                self.tell(server, pause_s)
+                self.tell(self._fleet, server, pause_s)
 
     def hint(self, host: str, port: int, pause_s: float) -> None:
         """

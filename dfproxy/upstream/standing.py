@@ -42,6 +42,12 @@ class Standee(Protocol):
         """
 
 
+_NONE: Mapping[Address, Order] = {}
+"""
+What the operator says of nearly all: one for thousands.
+"""
+
+
 class Standing:
     """
     Of one backend.
@@ -57,7 +63,7 @@ class Standing:
         self._clock = clock
         self._grown = grown
         self._down: frozenset[Address] = frozenset()
-        self._orders: Mapping[Address, Order] = {}
+        self._orders = _NONE
         self._began: dict[Standee, float] = {}
         self._slow_start_s = 0.0
         self._step: IDelayedCall | None = None

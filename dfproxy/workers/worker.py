@@ -36,6 +36,7 @@ from dfproxy.observe.cells import Cells
 from dfproxy.tls.sni import pass_over_unreadable_names
 from dfproxy.workers.channel import Channel
 from dfproxy.workers.definitions import gathered
+from dfproxy.workers.memory import give_back
 from dfproxy.workers.messages import (
     Abort,
     Adopt,
@@ -304,6 +305,7 @@ class Worker:
             self._plane.ask_names = self._ask_names
         if hasattr(self._plane, "tell_ejected"):
             self._plane.tell_ejected = self._tell_ejected
+        give_back()
         self._beats.start(BEAT_S)
         self._counts.start(COUNT_S)
         self._channel.send(Done(), number)
@@ -344,6 +346,7 @@ class Worker:
             # Only each time there is twice as much: whatever cyclic garbage there is at that moment stays for ever.
             self._frozen = self._loaded
             gc.freeze()
+            give_back()
         self._channel.send(Done(), number)
         self._next()
 

@@ -57,7 +57,7 @@ class EjectionTests(DialogueCase):
         backend = dialogue.backend
         assert backend is not None
         told = []
-        backend.outliers.tell = lambda server, pause_s: told.append((server.host, pause_s))
+        backend.outliers.tell = lambda fleet, server, pause_s: told.append((server.host, pause_s))
         for _ in range(3):
             backend.outliers.misbehaved(backend.servers[0], True)
         self.assertEqual(self.usable(dialogue), [B])
