@@ -31,6 +31,7 @@ from dfproxy.wire.h2frames import NO_ERROR
 from dfproxy.wire.h2sending import ConnectionFault
 from dfproxy.wire.hpack import Field
 from dfproxy.wire.proxyprotocol import Announcement, ends_of
+from dfproxy.wire.repeated import RepeatedList, repeated_list
 
 WITHHELD_BYTES = 1 << 22
 """
@@ -103,6 +104,7 @@ class Http2Session(Protocol):
         "_feeding",
         "_fresh",
         "_idle_since",
+        "_known",
         "_leaving",
         "_limits",
         "_lingered",
@@ -160,6 +162,7 @@ class Http2Session(Protocol):
         self._stalled_since = 0.0
         self._unsent = -1  # when the client was last seen not reading; -1: it reads
         self._withheld = 0
+        self._known: RepeatedList | None = None  # of the client's last request
         self._resting = False  # others come first: there was much to read
         self._lingered = 0
         self._secure = False
@@ -251,7 +254,13 @@ class Http2Session(Protocol):
 
     def stream_begun(self, fields: list[Field], ended: bool) -> Http2Stream:
         request = RequestHead()
-        status = self._reader.request(fields, ended, request)
+        known = self._known
+        if ended and known is not None and known.fields is fields:
+            known.fill(request)
+            status = 0
+        else:
+            status = self._reader.request(fields, ended, request)
+            self._known = None if status else repeated_list(fields, request)
         request.client_host = self._client_host
         request.client_port = self._client_port
         request.local_port = self._local_port

@@ -3,9 +3,9 @@ Request heads whose fields came before, byte by byte, on the same connection.
 
 Most requests of a kept connection are such: programs always send the same fields, browsers do while they fetch what a
 page consists of, and of a head of ten fields three quarters of the reading are spent on them. What was read of them is
-remembered for the next request; its line is read as strictly as ever.
+remembered for the next request; its line is read as strictly as ever. With HTTP/2 a whole request may be the same list.
 
-Source: RFC 9112 sections 3 and 5.
+Source: RFC 9112 sections 3 and 5; RFC 9113 8.3.1.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from dfproxy.wire.framing import NO_BODY
 from dfproxy.wire.h1 import ORIGIN_LINE, RequestHead
+from dfproxy.wire.hpack import Field
 
 
 class Repeated(NamedTuple):
@@ -79,3 +80,48 @@ def request_again(data: bytes, known: Repeated, limit_bytes: int) -> tuple[Reque
     head.upgrade = head.added = b""
     head.expects_continue = False
     return head, end
+
+
+class RepeatedList(NamedTuple):
+    """
+    What was read of a list of fields of HTTP/2, a request without a body. Lists whose bytes are the same are one object
+    (`dfproxy.wire.h2`).
+
+    Attributes:
+        fields: the list itself.
+        method: as of `RequestHead`, and so the rest.
+    """
+
+    fields: list[Field]
+    method: bytes
+    target: bytes
+    path: bytes
+    section: bytes
+    host: bytes
+    kept: bytes
+
+    def fill(self, head: RequestHead) -> None:
+        """
+        Make this the same request once more, but for the addresses.
+        """
+        _, head.method, head.target, head.path, head.section, head.host, head.kept = self
+        head.version = 2
+        head.keep_alive = True
+        head.body = NO_BODY
+        head.upgrade = head.added = b""
+        head.expects_continue = False
+
+
+def repeated_list(fields: list[Field], head: RequestHead) -> RepeatedList | None:
+    """
+    What another request of the same list has in common with this one.
+
+    Args:
+        head: as it was read from it; nobody has changed it yet.
+
+    Returns:
+        None: it means more than is remembered.
+    """
+    if head.body or head.added or head.expects_continue:
+        return None
+    return RepeatedList(fields, head.method, head.target, head.path, head.section, head.host, head.kept)

@@ -11,8 +11,9 @@ from dfproxy.frontend.http2stream import Http2Stream
 from dfproxy.model.settings import Limits
 from dfproxy.wire import h2frames as h2
 from dfproxy.wire.h2 import STREAM_WINDOW
+from dfproxy.wire.hpack import Encoder
 from tests.dialogue import FORWARDED, Party, client, connections, ended, server, server_is, waits
-from tests.http2 import GET, POST, Pair, Talk, data, headers
+from tests.http2 import GET, POST, Pair, Talk, data, frame, headers
 
 GOT = ("GET /x HTTP/1.1", "Host: a.test", FORWARDED)
 SMALL_WINDOW = ((h2.INITIAL_WINDOW_SIZE, 5),)
@@ -46,6 +47,30 @@ class RequestTests(SynchronousTestCase):
         talk = Talk(self)
         talk.request(1, ("cookie", "a=1"), ("x-b", "2"), ("cookie", "c=3"), ("te", "trailers"))
         talk.run(server.gets("GET /x HTTP/1.1", "Host: a.test", "x-b: 2", "cookie: a=1; c=3", FORWARDED))
+
+    def test_same_list_again(self) -> None:
+        """
+        A list that is the same to the byte is read once; each request is one of its own, with the fields of its list.
+        """
+        talk = Talk(self)
+        encoder = Encoder()
+
+        def asks(stream: int, path: str) -> None:
+            start = (*GET[:1], (":path", path), *GET[2:], ("x-a", "1"))
+            fields = [(name.encode(), value.encode(), False) for name, value in start]
+            talk.sends(frame(h2.HEADERS, h2.END_HEADERS | h2.END_STREAM, stream, encoder.encode(fields)))
+
+        seen = []
+        for number, path in enumerate(("/x", "/x", "/x", "/y", "/y", "/y", "/x", "/x")):
+            asks(2 * number + 1, path)
+            talk.run(server.gets(f"GET {path} HTTP/1.1", "Host: a.test", "x-a: 1", FORWARDED))
+            session = talk.dialogue.client.protocol
+            seen.append(session._known)
+            talk.run(server.sends("HTTP/1.1 200 OK", "Content-Length: 0"))
+            talk.lines()
+        self.assertIs(seen[2], seen[1])
+        self.assertIs(seen[5], seen[4])
+        self.assertIsNot(seen[3], seen[2])
 
     def test_known_length(self) -> None:
         """

@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dfproxy.errors import ClientProtocolError
 from dfproxy.wire.h1 import RequestHead, request_head
-from dfproxy.wire.repeated import repeated, request_again
+from dfproxy.wire.h2fields import FieldReader, Malformed
+from dfproxy.wire.repeated import repeated, repeated_list, request_again
 from tests.unit.wire.test_h1 import LIMIT_BYTES, LIMIT_FIELDS, PASSED, REFUSED, lines
 
 FIELDS = (
@@ -32,6 +33,20 @@ FIRST = (
     "GET / HTTP/1.0",
     "GET http://a.test/y HTTP/1.1",
     "OPTIONS * HTTP/1.1",
+)
+
+LISTED = tuple(
+    (name, value, False)
+    for name, value in (
+        (b"accept", b"*/*"),
+        (b"cookie", b"a=b"),
+        (b"cookie", b"c=d"),
+        (b"content-length", b"0"),
+        (b"content-length", b"3"),
+        (b"te", b"trailers"),
+        (b"expect", b"100-continue"),
+        (b"host", b"a.test"),
+    )
 )
 
 heads = st.builds(
@@ -128,6 +143,28 @@ class RepeatedTests(SynchronousTestCase):
                     alone = read(data)
                     assert alone is not None
                     self.assertEqual(parts(again), parts(alone))
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.lists(st.sampled_from(LISTED), max_size=5), st.sampled_from((b"/x?y", b"/", b"*")), st.booleans())
+    def test_lists(self, fields: list[tuple[bytes, bytes, bool]], path: bytes, ended: bool) -> None:
+        """
+        A list of HTTP/2 that is remembered gives the same head again, and another head object.
+        """
+        start = [(b":method", b"OPTIONS", False), (b":path", path, False), (b":scheme", b"https", False)]
+        whole = [*start, (b":authority", b"A.test", False), *fields]
+        reader, first = FieldReader(LIMIT_BYTES, LIMIT_FIELDS), RequestHead()
+        try:
+            status = reader.request(whole, ended, first)
+        except Malformed:
+            return
+        known = repeated_list(whole, first) if not status else None
+        if known is None:
+            self.assertTrue(status or not ended or first.added or first.body or first.expects_continue)
+            return
+        again = RequestHead()
+        known.fill(again)
+        self.assertEqual(parts((again, 0)), parts((first, 0)))
+        self.assertIs(known.fields, whole)
 
     def test_corpus(self) -> None:
         """
