@@ -4,6 +4,8 @@ A session: one HTTP/2 client connection with many exchanges at once.
 Frames are read by `dfproxy.wire.h2`; what each stream says and hears is `dfproxy.frontend.http2stream`. Here is what
 they share: the transport, one write for what several say in a turn, the connection's time limits, and its end.
 
+Longer than other modules, but one thing: the state of one connection.
+
 Source: RFC 9113; HAProxy `timeout http-request`, `timeout http-keep-alive`, `timeout client`, `tune.h2`.
 """
 

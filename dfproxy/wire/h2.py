@@ -68,6 +68,11 @@ KNOWN_BYTES = 64
 Longest block that is known: as many indexed fields.
 """
 
+LAST_BYTES = 512
+"""
+Longest block with a literal that is known.
+"""
+
 CONTINUATIONS = 16
 """
 Most CONTINUATION frames of one list: with full frames that is 16 times the largest list. HAProxy stops at its buffer,
@@ -167,6 +172,7 @@ class ServerSide(Sending[S]):
         "_highest",
         "_initial_window",
         "_list_bytes",
+        "_last",
         "_lists",
         "_owed",
         "_receive_window",
@@ -196,6 +202,7 @@ class ServerSide(Sending[S]):
         self._list_bytes = list_bytes * LIST_FACTOR
         self._decoder = Decoder(self._list_bytes)
         self._lists: dict[bytes, list[Field]] = {}
+        self._last = b""  # of the keys of that the one with a literal
         self._rest = b""
         self._started = 0  # 1: the preface is here; 2: the first SETTINGS as well
         self._initial_window = DEFAULT_WINDOW
@@ -337,10 +344,16 @@ class ServerSide(Sending[S]):
                 raise ConnectionFault(COMPRESSION_ERROR, str(error)) from error
             except ListTooLarge as error:
                 raise ConnectionFault(ENHANCE_YOUR_CALM, "list of fields too long") from error
-            if not is_indexed(block):
+            if not self._decoder.steady:
                 self._lists.clear()  # the table is another one now
-            elif len(self._lists) < KNOWN_BLOCKS and len(block) <= KNOWN_BYTES:
+            elif is_indexed(block):
+                if len(self._lists) < KNOWN_BLOCKS and len(block) <= KNOWN_BYTES:
+                    self._lists[block] = fields
+            elif len(block) <= LAST_BYTES:
+                # With a literal, mostly the path: the last one only, there are as many as pages.
+                self._lists.pop(self._last, None)
                 self._lists[block] = fields
+                self._last = block
         stream = self.streams.get(number)
         if stream is not None:
             self._trailers(stream, ended, fields, malformed, receiver)

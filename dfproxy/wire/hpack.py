@@ -71,14 +71,18 @@ class Decoder:
 
     Args:
         list_bytes: most bytes of names and values in one list.
+
+    Attributes:
+        steady: the last block changed no table: it means the same until another one does.
     """
 
-    __slots__ = ("_decode",)
+    __slots__ = ("_decode", "steady")
 
     def __init__(self, list_bytes: int) -> None:
         decoder: Any = _code.Decoder(list_bytes)
         decoder.max_allowed_table_size = TABLE_BYTES
         self._decode = decoder.decode
+        self.steady = False
 
     def decode(self, block: bytes) -> list[Field]:
         """
@@ -88,7 +92,10 @@ class Decoder:
             HpackError: it is not well formed.
             ListTooLarge: it is, and too long.
         """
-        checks = () if is_indexed(block) else _form(block)
+        checks: Sequence[tuple[int, int, int, int]] = ()
+        self.steady = True
+        if not is_indexed(block):
+            checks, self.steady = _form(block)
         try:
             fields: list[Field] = self._decode(block, True)
         except Exception as error:
@@ -128,19 +135,19 @@ class Encoder:
             self._encoder.header_table_size = count
 
 
-def _form(block: bytes) -> Sequence[tuple[int, int, int, int]]:
+def _form(block: bytes) -> tuple[Sequence[tuple[int, int, int, int]], bool]:
     """
     Check the form of a block.
 
     Returns:
         For each Huffman-coded string: the number of its field, 0 for its name or 1 for its value, its length, and its
-        last byte.
+        last byte; and whether it leaves the table as it is.
 
     Raises:
         HpackError: it is cut short, or has what RFC 7541 forbids.
     """
     checks = []
-    number = updates = 0
+    number = updates = inserts = 0
     position, size = 0, len(block)
     try:
         while position < size:
@@ -157,6 +164,8 @@ def _form(block: bytes) -> Sequence[tuple[int, int, int, int]]:
                     raise HpackError("table size updated in the wrong place")
                 position = _integer(block, position, 0x1F)[1]
                 continue
+            if byte >= 0x40:  # 6.2.1
+                inserts += 1
             prefix = 0x3F if byte >= 0x40 else 0x0F  # 6.2
             index = byte & prefix
             position = _integer(block, position, prefix)[1] if index == prefix else position + 1
@@ -175,7 +184,7 @@ def _form(block: bytes) -> Sequence[tuple[int, int, int, int]]:
             number += 1
     except IndexError:
         raise HpackError("block cut short") from None
-    return checks
+    return checks, not inserts and not updates
 
 
 def _integer(block: bytes, position: int, prefix: int = 0x7F) -> tuple[int, int]:

@@ -429,6 +429,36 @@ class ListTests(PeerCase):
     Lists of fields and their frames (RFC 9113 4.3, 6.10, 8.1).
     """
 
+    def test_same_block_again(self) -> None:
+        """
+        The same bytes are the same list, literals in them or not, until the table changes: then they are read anew.
+        """
+        peer, lists = Peer(), []
+        begun = peer.stream_begun
+
+        def watched(fields: list[Field], ended: bool) -> StreamState:
+            lists.append(fields)
+            return begun(fields, ended)
+
+        peer.stream_begun = watched  # type: ignore[method-assign]  # looked at from outside
+        youngest = literal(*GET) + b"\xbe"
+        path = literal(*GET[:1], (":path", "/y"), *GET[2:]) + b"\xbe"
+        blocks = (
+            literal(*GET) + b"\x40\x03x-a\x011",  # goes into the table
+            *(youngest, youngest, path, youngest),
+            literal(*GET) + b"\x40\x03x-b\x012",
+            *(youngest, youngest),
+        )
+        for at, block in enumerate(blocks):
+            peer.feed(frame(h2.HEADERS, 5, 2 * at + 1, block))
+        last = [(fields[1][1], fields[-1][0], fields[-1][1]) for fields in lists]
+        one, two = (b"/x", b"x-a", b"1"), (b"/x", b"x-b", b"2")
+        self.assertEqual(last, [one, one, one, (b"/y", b"x-a", b"1"), one, two, two, two])
+        self.assertIs(lists[2], lists[1])
+        self.assertIsNot(lists[4], lists[2])  # of those with a literal the last one is known
+        self.assertIs(lists[7], lists[6])
+        self.assertEqual(len(peer.side._lists), 1)
+
     def test_continuation(self) -> None:
         """
         A list may come in several frames; nothing may come in between.
