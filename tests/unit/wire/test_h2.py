@@ -458,6 +458,10 @@ class ListTests(PeerCase):
         self.assertIsNot(lists[4], lists[2])  # of those with a literal the last one is known
         self.assertIs(lists[7], lists[6])
         self.assertEqual(len(peer.side._lists), 1)
+        again = Peer()
+        for at, block in enumerate((blocks[0], blocks[0], literal(*GET) + b"\xbf")):
+            again.feed(frame(h2.HEADERS, 5, 2 * at + 1, block))  # puts it in twice, so there is a second youngest
+        self.assertEqual(again.events, ["GET /x END"] * 3)
 
     def test_continuation(self) -> None:
         """
